@@ -2,18 +2,9 @@
 //!
 //! In: PCM at the codec's rate, or an RTP payload. Out: the other. Which codec was agreed is decided elsewhere.
 
-use crate::{g711, g722};
+use model::audio::{Codec, SampleRate};
 
-/// Local stand-in until `model` brings the type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Codec {
-    /// G.711 µ-law.
-    Pcmu,
-    /// G.711 A-law.
-    Pcma,
-    /// G.722 at 64 kbit/s.
-    G722,
-}
+use crate::{g711, g722};
 
 /// Encodes PCM to RTP payload; holds what the codec carries from frame to frame.
 #[derive(Debug, Clone)]
@@ -38,12 +29,18 @@ impl Encoder {
         }
     }
 
-    /// Rate of the PCM taken, in Hz: 8000, or 16000 for G.722 (whose RTP clock still runs at 8000, RFC 3551 §4.5.2).
-    pub fn sample_rate(&self) -> u32 {
+    /// The codec that it was made for.
+    pub fn codec(&self) -> Codec {
         match self.0 {
-            EncoderState::Pcmu | EncoderState::Pcma => NARROWBAND,
-            EncoderState::G722(_) => g722::SAMPLE_RATE,
+            EncoderState::Pcmu => Codec::Pcmu,
+            EncoderState::Pcma => Codec::Pcma,
+            EncoderState::G722(_) => Codec::G722,
         }
+    }
+
+    /// Rate of the PCM taken: 8 kHz, or 16 kHz for G.722 (whose RTP clock still runs at 8 kHz, RFC 3551 §4.5.2).
+    pub fn sample_rate(&self) -> SampleRate {
+        self.codec().sample_rate()
     }
 }
 
@@ -70,12 +67,18 @@ impl Decoder {
         }
     }
 
-    /// Rate of the PCM given, in Hz: 8000, or 16000 for G.722.
-    pub fn sample_rate(&self) -> u32 {
+    /// The codec that it was made for.
+    pub fn codec(&self) -> Codec {
         match self.0 {
-            DecoderState::Pcmu | DecoderState::Pcma => NARROWBAND,
-            DecoderState::G722(_) => g722::SAMPLE_RATE,
+            DecoderState::Pcmu => Codec::Pcmu,
+            DecoderState::Pcma => Codec::Pcma,
+            DecoderState::G722(_) => Codec::G722,
         }
+    }
+
+    /// Rate of the PCM given: 8 kHz, or 16 kHz for G.722.
+    pub fn sample_rate(&self) -> SampleRate {
+        self.codec().sample_rate()
     }
 }
 
@@ -93,26 +96,22 @@ enum DecoderState {
     G722(Box<g722::Decoder>),
 }
 
-const NARROWBAND: u32 = 8_000;
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const ALL: [Codec; 3] = [Codec::Pcmu, Codec::Pcma, Codec::G722];
-
     #[test]
     fn twenty_milliseconds_are_160_bytes_in_every_codec() {
-        for codec in ALL {
+        for codec in Codec::ALL {
             let (mut encoder, mut decoder) = (Encoder::new(codec), Decoder::new(codec));
-            let frame = vec![0; encoder.sample_rate() as usize / 50];
+            let frame = vec![0; encoder.sample_rate().hz() as usize / 50];
             let mut payload = Vec::new();
             encoder.encode(&frame, &mut payload);
             assert_eq!(payload.len(), 160, "{codec:?}");
             let mut pcm = Vec::new();
             decoder.decode(&payload, &mut pcm);
             assert_eq!(pcm.len(), frame.len(), "{codec:?}");
-            assert_eq!(encoder.sample_rate(), decoder.sample_rate());
+            assert_eq!((encoder.codec(), decoder.codec()), (codec, codec));
         }
     }
 

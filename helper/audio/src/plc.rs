@@ -3,13 +3,15 @@
 //! In: decoded frames in order of playout, or the fact that one is missing. Out: the frames to play. Works on PCM, so for
 //! every codec; after the published description of G.711 Appendix I, without its delay.
 
+use model::audio::SampleRate;
+
 /// Conceals the losses of one stream; one for each.
 #[derive(Debug, Clone)]
 pub struct Concealer {}
 
 impl Concealer {
-    /// `sample_rate`: Hz, 8000 or 16000.
-    pub fn new(sample_rate: u32) -> Self {
+    /// `sample_rate`: of the decoded audio.
+    pub fn new(sample_rate: SampleRate) -> Self {
         let _ = sample_rate;
         Self {}
     }
