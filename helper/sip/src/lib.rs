@@ -1,8 +1,14 @@
-//! A sans-IO SIP core: messages, transactions, dialogs, user agent and SDP offer/answer.
+//! SIP without sockets: bytes and the time go in, datagrams and events come out.
 //!
-//! [`Endpoint`] is the one type that actors use: bytes, commands and the time go in; datagrams and events come out.
+//! Reading order: [`msg`] (what a message is), `tx` (the four transaction machines), `dialog` (what two ends agree on),
+//! `ua` (what a call does), [`Endpoint`] (the one type that actors use). Nothing here knows a socket, a clock or a runtime.
+#![forbid(unsafe_code)]
+
+pub mod auth;
+pub mod msg;
 
 mod endpoint;
+mod tx;
 mod ua;
 
 pub use endpoint::{Endpoint, EndpointConfig, EndpointLimits, Stats, Timers};

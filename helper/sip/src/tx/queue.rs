@@ -68,7 +68,10 @@ mod tests {
         queue.arm(at(10), 'b');
         assert_eq!(queue.next(), Some(at(10)));
         assert_eq!(queue.pop_due(at(9)), None);
-        assert_eq!([queue.pop_due(at(10)), queue.pop_due(at(10)), queue.pop_due(at(10))], [Some('a'), Some('b'), None]);
+        assert_eq!(
+            [queue.pop_due(at(10)), queue.pop_due(at(10)), queue.pop_due(at(10))],
+            [Some('a'), Some('b'), None]
+        );
         assert_eq!(queue.pop_due(at(50)), Some('c'));
         assert_eq!(queue.next(), None);
     }

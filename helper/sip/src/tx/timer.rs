@@ -38,7 +38,12 @@ pub(crate) enum Timer {
 /// The first interval of `timer` over an unreliable (UDP) or a reliable transport.
 ///
 /// `None`: the timer is not used there. Zero: the wait is over at once.
-pub(crate) fn interval(timer: Timer, timers: &Timers, trying_after: Duration, reliable: bool) -> Option<Duration> {
+pub(crate) fn interval(
+    timer: Timer,
+    timers: &Timers,
+    trying_after: Duration,
+    reliable: bool,
+) -> Option<Duration> {
     match timer {
         Timer::A | Timer::E | Timer::G => (!reliable).then_some(timers.t1),
         Timer::B | Timer::F | Timer::H | Timer::L | Timer::M => Some(timers.timeout()),
