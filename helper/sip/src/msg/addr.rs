@@ -51,10 +51,11 @@ impl NameAddr {
                     if text.starts_with('"') { scan::closing_quote(text.as_bytes(), 1)? + 1 } else { 0 };
                 let spec = scan::trim(&text[quoted..]);
                 let (uri, params) = spec.split_at(spec.find(';').unwrap_or(spec.len()));
+                let uri = scan::trim(uri);
                 if uri.contains(['?', ',', ' ', '\t']) {
                     return None;
                 }
-                (&text[..quoted], uri.trim_end(), params)
+                (&text[..quoted], uri, params)
             }
         };
         let well_formed = has_scheme(uri)
