@@ -13,8 +13,6 @@
 //! | [`mod@file`] | reading audio files of any common format |
 //! | [`wav`] | the RIFF header that a recorder writes and repairs |
 
-#![allow(clippy::todo)]
-
 pub mod codec;
 pub mod file;
 pub mod g711;

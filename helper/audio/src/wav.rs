@@ -45,14 +45,24 @@ pub fn header(channels: u16, sample_rate: u32, data_len: u64) -> [u8; HEADER_LEN
 /// past the end (a stream of unknown length), one that ends the RIFF chunk although more samples follow. A half frame at
 /// the end is left out of the `data` chunk. Chunks after the samples are respected if the sizes account for them.
 pub fn repair_header(file_len: u64, header: &[u8]) -> Option<Vec<u8>> {
+    repair(file_len, header, true)
+}
+
+/// As [`repair_header`], for a file of unknown origin: what follows a `data` chunk of plausible size is no audio.
+pub(crate) fn repair_foreign_header(file_len: u64, header: &[u8]) -> Option<Vec<u8>> {
+    repair(file_len, header, false)
+}
+
+/// `more_may_follow`: whether bytes after the end of the RIFF chunk are taken for samples.
+fn repair(file_len: u64, header: &[u8], more_may_follow: bool) -> Option<Vec<u8>> {
     let layout = Layout::of(header)?;
     let available = file_len.checked_sub(layout.data_start)?;
     let claimed_end = layout.data_start + u64::from(layout.data_len);
     let riff_end = u64::from(layout.riff_len) + u64::from(CHUNK_HEAD);
-    let nothing_follows = riff_end <= claimed_end;
+    let more_follows = riff_end <= claimed_end && claimed_end + u64::from(layout.block_align) <= file_len;
     let stale = (layout.data_len == 0 && available > 0 && riff_end < file_len)
         || claimed_end > file_len
-        || (nothing_follows && claimed_end + u64::from(layout.block_align) <= file_len);
+        || (more_follows && more_may_follow);
     let (data_len, riff_end) = if stale {
         let data_len = expressible(available, layout.block_align, layout.data_start);
         (data_len, layout.data_start + u64::from(data_len))
@@ -161,9 +171,7 @@ mod tests {
 
     #[test]
     fn header_never_flushed_gets_the_length_of_the_file() {
-        let mut unflushed = header(1, 8_000, 0);
-        unflushed[4..8].fill(0);
-        assert_eq!(repair_header(44 + 8_191, &unflushed), Some(header(1, 8_000, 8_190).to_vec()));
+        assert_eq!(repair_header(44 + 8_191, &unflushed()), Some(header(1, 8_000, 8_190).to_vec()));
     }
 
     #[test]
@@ -189,6 +197,16 @@ mod tests {
         assert_eq!(repair_header(44, &header(1, 8_000, 0)), None);
         // A half frame that reached the disk is no sample.
         assert_eq!(repair_header(44 + 16_001, &header(1, 8_000, 16_000)), None);
+    }
+
+    #[test]
+    fn what_follows_a_foreign_file_is_no_audio() {
+        assert_eq!(repair_foreign_header(44 + 17_000, &header(1, 8_000, 16_000)), None);
+        assert_eq!(
+            repair_foreign_header(44 + 800, &header(1, 8_000, 16_000)),
+            Some(header(1, 8_000, 800).to_vec())
+        );
+        assert_eq!(repair_foreign_header(44 + 800, &unflushed()), Some(header(1, 8_000, 800).to_vec()));
     }
 
     #[test]
@@ -235,5 +253,11 @@ mod tests {
                 prop_assert_eq!(repair_header(file_len, &repaired), None);
             }
         }
+    }
+
+    fn unflushed() -> [u8; HEADER_LEN] {
+        let mut bytes = header(1, 8_000, 0);
+        bytes[4..8].fill(0);
+        bytes
     }
 }
