@@ -68,7 +68,7 @@ impl Dialler {
 
     /// Whether audio has to wait.
     pub(crate) fn is_active(&self) -> bool {
-        !self.pending.is_empty() || !matches!(self.state, State::Idle)
+        !self.pending.is_empty() || !matches!(self.state, State::Idle | State::Gap { left: 0 })
     }
 
     /// What goes out in the frame that begins at `timestamp`.
