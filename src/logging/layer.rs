@@ -60,7 +60,11 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LineLayer {
         }
         message.push_str(&fields.rest);
 
-        let line: Arc<str> = line::format_line(&Zoned::now(), event.metadata(), &message).into();
+        let metadata = event.metadata();
+        let path = metadata.file().unwrap_or(metadata.target());
+        let number = metadata.line().unwrap_or(0);
+        let line: Arc<str> =
+            line::format_line(&Zoned::now(), *metadata.level(), &message, path, number).into();
         for writer in &self.writers {
             writer.send(line.clone());
         }

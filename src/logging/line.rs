@@ -4,24 +4,23 @@ use std::fmt::{self, Write};
 
 use jiff::Zoned;
 use tracing::{
-    Level, Metadata,
+    Level,
     field::{Field, Visit},
 };
 
 /// `[LEVEL] - yy-mm-dd HH:MM:SS - MESSAGE - FILE:LINE` and a line feed.
 ///
-/// `message`: one line already (see [`escape`]). FILE is the name of the source file without its folders.
-pub(super) fn format_line(at: &Zoned, metadata: &Metadata<'_>, message: &str) -> String {
-    let level = match *metadata.level() {
+/// `message`: one line, as [`Fields`] makes it. `path`: the source file, of which only the name is shown.
+pub(super) fn format_line(at: &Zoned, level: Level, message: &str, path: &str, line: u32) -> String {
+    let level = match level {
         Level::ERROR => "ERROR",
         Level::WARN => "WARNING",
         Level::INFO => "INFO",
         _ => "DEBUG",
     };
     let at = at.strftime("%y-%m-%d %H:%M:%S");
-    let path = metadata.file().unwrap_or(metadata.target());
     let file = path.rsplit(['/', '\\']).next().unwrap_or(path);
-    format!("[{level}] - {at} - {message} - {file}:{}\n", metadata.line().unwrap_or(0))
+    format!("[{level}] - {at} - {message} - {file}:{line}\n")
 }
 
 /// What an event or a span says: the message, and its fields as ` key=value`.
@@ -73,6 +72,23 @@ impl Write for Escape<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn line_has_level_local_time_message_and_place() {
+        let at = jiff::civil::date(2026, 3, 9).at(7, 5, 4, 999_999_999).in_tz("UTC").unwrap();
+        let at = at.with_time_zone(jiff::tz::TimeZone::fixed(jiff::tz::offset(8)));
+        let line = |level| format_line(&at, level, "call up call_id=a", "src/relay/call/state.rs", 42);
+        let rest = " - 26-03-09 15:05:04 - call up call_id=a - state.rs:42\n";
+        for (level, name) in [
+            (Level::ERROR, "[ERROR]"),
+            (Level::WARN, "[WARNING]"),
+            (Level::INFO, "[INFO]"),
+            (Level::DEBUG, "[DEBUG]"),
+            (Level::TRACE, "[DEBUG]"),
+        ] {
+            assert_eq!(line(level), format!("{name}{rest}"));
+        }
+    }
 
     #[test]
     fn line_breaks_and_terminal_commands_are_escaped() {

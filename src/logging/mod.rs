@@ -16,7 +16,7 @@ use std::{
 };
 
 use tracing::{Level, Subscriber, level_filters::LevelFilter};
-use tracing_subscriber::{Layer, Registry, layer::SubscriberExt};
+use tracing_subscriber::{Registry, layer::SubscriberExt};
 
 use self::{layer::LineLayer, writer::Writer};
 pub use self::{
@@ -71,6 +71,6 @@ pub fn subscriber(
     for sink in sinks {
         writers.push(Writer::start(sink, QUEUE_LINES, &mut guard).map_err(LogError::Thread)?);
     }
-    let layer = LineLayer::new(writers, mask).with_filter(LevelFilter::from_level(level));
-    Ok((Registry::default().with(layer), guard))
+    let filter = LevelFilter::from_level(level);
+    Ok((Registry::default().with(LineLayer::new(writers, mask)).with(filter), guard))
 }

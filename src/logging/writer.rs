@@ -15,6 +15,9 @@ use std::{
 };
 
 use jiff::Zoned;
+use tracing::Level;
+
+use super::line::format_line;
 
 /// Lines that may wait for one destination; the next one is dropped and counted.
 pub const QUEUE_LINES: usize = 8192;
@@ -126,12 +129,8 @@ fn write_lines(mut sink: Box<dyn Write + Send>, lines: &Receiver<Message>, dropp
         }
         let missing = dropped.load(Ordering::Relaxed);
         if missing > reported {
-            let at = Zoned::now().strftime("%y-%m-%d %H:%M:%S").to_string();
-            let count = missing - reported;
-            let line = line!();
-            batch.push_str(&format!(
-                "[WARNING] - {at} - log lines dropped, count={count} - writer.rs:{line}\n"
-            ));
+            let message = format!("log lines dropped, count={}", missing - reported);
+            batch.push_str(&format_line(&Zoned::now(), Level::WARN, &message, file!(), line!()));
             reported = missing;
         }
         // There is no better place to say that the log cannot be written.
