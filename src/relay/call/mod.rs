@@ -1,0 +1,407 @@
+//! `Call` is one call, whatever its legs: it keeps the state, negotiates the session and tells the others what to do.
+//!
+//! In: [`SipEvent`], [`MediaEvent`], [`CallCommand`], watchdogs. Out: [`SipCommand`], [`MediaCommand`], [`CallReport`].
+//! No audio passes through it. What to do when is decided by [`state::CallState`]; here it is only carried out.
+
+pub mod state;
+
+use std::{sync::Arc, time::Duration};
+
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient, SpawnHandle};
+use bytes::Bytes;
+use model::{
+    audio::Codec,
+    call::{Direction, EndLabel, EndReason, Party},
+    event::{Event, MarkOutcome},
+    id::CallId,
+};
+use sip::sdp::{Agreed, AnswerError, LocalMedia, Negotiator};
+use tracing::{debug, info, warn};
+
+use self::state::{Action, AgentInput, CallState, Ending, Input, SipInput};
+use super::message::{
+    CallCommand, CallNews, CallReport, DialRequest, GreetingRead, MediaCommand, MediaEvent, MediaPlan,
+    ReadGreeting, RecordingDone, SipAction, SipCommand, SipEvent,
+};
+
+/// What every call of a relay has in common.
+#[derive(Debug, Clone)]
+pub struct CallSettings {
+    /// The codecs that we take, in our order of preference.
+    pub codecs: Vec<Codec>,
+    /// Inbound calls are answered at once.
+    pub auto_answer: bool,
+    /// How long an inbound call may wait for an agent.
+    pub ring_timeout: Duration,
+    /// How long a call may be up; `None`: for ever.
+    pub max_duration: Option<Duration>,
+}
+
+/// Who a call talks to.
+pub struct CallPorts {
+    /// The wire.
+    pub sip: Recipient<SipCommand>,
+    /// Its own media.
+    pub media: Recipient<MediaCommand>,
+    /// Where the greeting comes from.
+    pub greeting: Recipient<ReadGreeting>,
+    /// The switchboard.
+    pub reports: Recipient<CallReport>,
+}
+
+/// A call that is about to be made.
+pub struct NewCall {
+    /// Its name.
+    pub id: CallId,
+    /// The number at the far end.
+    pub phone: String,
+    /// Its offer/answer state.
+    pub negotiator: Negotiator,
+    /// How it came to be.
+    pub origin: Origin,
+}
+
+/// How a call came to be.
+pub enum Origin {
+    /// By an INVITE that we can answer like this.
+    Inbound {
+        /// What was agreed.
+        agreed: Box<Agreed>,
+        /// Our SDP answer.
+        answer: Bytes,
+    },
+    /// By a client's CALL.
+    Outbound,
+}
+
+impl Origin {
+    /// Who called whom.
+    pub fn direction(&self) -> Direction {
+        match self {
+            Origin::Inbound { .. } => Direction::Inbound,
+            Origin::Outbound => Direction::Outbound,
+        }
+    }
+}
+
+impl NewCall {
+    /// An inbound call, if its offer can be answered.
+    pub fn inbound(
+        id: CallId,
+        phone: String,
+        offer: &[u8],
+        local: LocalMedia,
+        settings: &CallSettings,
+    ) -> Result<Self, AnswerError> {
+        let mut negotiator = Negotiator::new(local, settings.codecs.clone(), Some(TELEPHONE_EVENT));
+        let (agreed, answer) = negotiator.answer(offer)?;
+        Ok(Self { id, phone, negotiator, origin: Origin::Inbound { agreed: Box::new(agreed), answer } })
+    }
+
+    /// An outbound call.
+    pub fn outbound(id: CallId, phone: String, local: LocalMedia, settings: &CallSettings) -> Self {
+        let negotiator = Negotiator::new(local, settings.codecs.clone(), Some(TELEPHONE_EVENT));
+        Self { id, phone, negotiator, origin: Origin::Outbound }
+    }
+}
+
+/// See the module's documentation.
+pub struct Call {
+    id: CallId,
+    phone: String,
+    state: CallState,
+    negotiator: Negotiator,
+    origin: Origin,
+    plan: Option<MediaPlan>,
+    ports: CallPorts,
+    settings: Arc<CallSettings>,
+    watchdog: SpawnHandle,
+    ending: Option<Ending>,
+    reported: bool,
+}
+
+impl Call {
+    /// A call that begins when its actor starts.
+    pub fn new(new: NewCall, ports: CallPorts, settings: Arc<CallSettings>) -> Self {
+        let (state, _) = CallState::begin(new.origin.direction(), settings.auto_answer);
+        Self {
+            id: new.id,
+            phone: new.phone,
+            state,
+            negotiator: new.negotiator,
+            origin: new.origin,
+            plan: None,
+            ports,
+            settings,
+            watchdog: SpawnHandle::default(),
+            ending: None,
+            reported: false,
+        }
+    }
+
+    fn input(&mut self, input: Input, ctx: &mut Context<Self>) {
+        let actions = self.state.step(input);
+        self.perform(actions, ctx);
+    }
+
+    fn perform(&mut self, actions: Vec<Action>, ctx: &mut Context<Self>) {
+        for action in actions {
+            match action {
+                Action::Ring => self.sip(SipAction::Ring),
+                Action::Answer => self.answer(),
+                Action::Reject { status, reason } => self.sip(SipAction::Reject { status, reason }),
+                Action::Hangup => self.sip(SipAction::Hangup),
+                Action::WatchRinging => self.watch(self.settings.ring_timeout, Input::RingTimeout, ctx),
+                Action::OpenMedia => self.open_media(),
+                Action::ReportRinging => self.report(CallNews::Ringing),
+                Action::ReportUp => self.up(ctx),
+                Action::Finish(ending) => self.finish(ending, ctx),
+            }
+        }
+    }
+
+    fn answer(&mut self) {
+        if let Origin::Inbound { agreed, answer } = &self.origin {
+            let (plan, answer) = (MediaPlan::from(agreed.as_ref()), answer.clone());
+            // The media is open before the caller can know where to send.
+            self.plan = Some(plan);
+            self.open_media();
+            self.sip(SipAction::Answer(answer));
+        }
+    }
+
+    fn open_media(&self) {
+        if let Some(plan) = &self.plan {
+            self.ports.media.do_send(MediaCommand::Start(Box::new(plan.clone())));
+        }
+    }
+
+    fn up(&mut self, ctx: &mut Context<Self>) {
+        self.report(CallNews::Up);
+        info!(call_id = %self.id, "call up");
+        self.ports.greeting.do_send(ReadGreeting { to: ctx.address().recipient() });
+        ctx.cancel_future(self.watchdog);
+        if let Some(limit) = self.settings.max_duration {
+            self.watch(limit, Input::MaxDuration, ctx);
+        }
+    }
+
+    fn watch(&mut self, limit: Duration, input: Input, ctx: &mut Context<Self>) {
+        ctx.cancel_future(self.watchdog);
+        self.watchdog = ctx.run_later(limit, move |call, ctx| call.input(input, ctx));
+    }
+
+    /// Clients hear of the end once the recording is complete on disk.
+    fn finish(&mut self, ending: Ending, ctx: &mut Context<Self>) {
+        ctx.cancel_future(self.watchdog);
+        self.ending = Some(ending);
+        self.ports.media.do_send(MediaCommand::Close(Some(ctx.address().recipient())));
+        self.watchdog = ctx.run_later(RECORDING_DEADLINE, |call, ctx| {
+            warn!(call_id = %call.id, "the recording is not complete in time");
+            call.over(ctx);
+        });
+    }
+
+    fn over(&mut self, ctx: &mut Context<Self>) {
+        if let Some(Ending { was_up, reason }) = self.ending.take() {
+            self.reported = true;
+            self.report(CallNews::Over { was_up, reason });
+        }
+        ctx.stop();
+    }
+
+    /// The far end answered our offer, or changed the session.
+    fn agree(&mut self, agreed: &Agreed) {
+        let before = self.plan.replace(MediaPlan::from(agreed));
+        let (Some(before), Some(now)) = (before, &self.plan) else { return };
+        self.ports.media.do_send(MediaCommand::Update(Box::new(now.clone())));
+        let (was_held, held) = (before.is_held(), now.is_held());
+        if held != was_held {
+            let call = self.id.clone();
+            self.report(CallNews::Event(if held { Event::Hold { call } } else { Event::Resume { call } }));
+        }
+    }
+
+    fn answered(&mut self, sdp: Option<Bytes>, ctx: &mut Context<Self>) {
+        let agreed = sdp.map(|sdp| self.negotiator.accept_answer(&sdp));
+        let input = match agreed {
+            Some(Ok(agreed)) => {
+                self.plan = Some(MediaPlan::from(&agreed));
+                SipInput::Answered
+            }
+            Some(Err(error)) => {
+                warn!(call_id = %self.id, %error, "the answer cannot be used");
+                SipInput::Unusable
+            }
+            None => {
+                warn!(call_id = %self.id, "the answer has no SDP");
+                SipInput::Unusable
+            }
+        };
+        self.input(Input::Sip(input), ctx);
+    }
+
+    fn offered(&mut self, sdp: Option<Bytes>) {
+        let Some(sdp) = sdp else {
+            let offer = self.negotiator.offer();
+            return self.sip(SipAction::AnswerOffer(offer));
+        };
+        match self.negotiator.answer(&sdp) {
+            Ok((agreed, answer)) => {
+                self.sip(SipAction::AnswerOffer(answer));
+                self.agree(&agreed);
+            }
+            Err(error) => {
+                info!(call_id = %self.id, %error, "offer refused, the session goes on as it was");
+                self.sip(SipAction::RejectOffer(error.status()));
+            }
+        }
+    }
+
+    fn sip(&self, action: SipAction) {
+        self.ports.sip.do_send(SipCommand { call: self.id.clone(), action });
+    }
+
+    fn report(&self, news: CallNews) {
+        self.ports.reports.do_send(CallReport { call: self.id.clone(), news });
+    }
+}
+
+impl Actor for Call {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.ports.media.do_send(MediaCommand::Attach(ctx.address().recipient()));
+        match &self.origin {
+            Origin::Inbound { .. } => self.sip(SipAction::Attach(ctx.address().recipient())),
+            Origin::Outbound => {
+                let (events, phone) = (ctx.address().recipient(), self.phone.clone());
+                let offer = self.negotiator.offer();
+                self.sip(SipAction::Dial(Box::new(DialRequest { events, phone, offer })));
+            }
+        }
+        let (_, actions) = CallState::begin(self.origin.direction(), self.settings.auto_answer);
+        self.perform(actions, ctx);
+    }
+}
+
+impl Drop for Call {
+    /// A call that was never reported as over has panicked: nobody may wait for it, on the wire or on a socket.
+    fn drop(&mut self) {
+        if self.reported {
+            return;
+        }
+        self.sip(SipAction::Hangup);
+        self.ports.media.do_send(MediaCommand::Close(None));
+        let reason = EndReason::new(Party::Relay, EndLabel::InternalError);
+        self.report(CallNews::Over { was_up: self.state == CallState::Up, reason });
+    }
+}
+
+impl Handler<SipEvent> for Call {
+    type Result = ();
+
+    fn handle(&mut self, event: SipEvent, ctx: &mut Context<Self>) {
+        match event {
+            SipEvent::State(input) => self.input(Input::Sip(input), ctx),
+            SipEvent::Answered(sdp) => self.answered(sdp, ctx),
+            SipEvent::Offer(sdp) => self.offered(sdp),
+            SipEvent::OfferAnswered(sdp) => match self.negotiator.accept_answer(&sdp) {
+                Ok(agreed) => self.agree(&agreed),
+                Err(error) => info!(call_id = %self.id, %error, "answer to our offer not used"),
+            },
+        }
+    }
+}
+
+impl Handler<CallCommand> for Call {
+    type Result = ();
+
+    fn handle(&mut self, command: CallCommand, ctx: &mut Context<Self>) {
+        let input = match command {
+            CallCommand::Answer => Input::Agent(AgentInput::Answer),
+            CallCommand::Decline { status, reason } => Input::Agent(AgentInput::Decline { status, reason }),
+            CallCommand::Hangup => Input::Agent(AgentInput::Hangup),
+            CallCommand::Shutdown => Input::Shutdown,
+        };
+        self.input(input, ctx);
+    }
+}
+
+impl Handler<MediaEvent> for Call {
+    type Result = ();
+
+    fn handle(&mut self, event: MediaEvent, ctx: &mut Context<Self>) {
+        let call = self.id.clone();
+        let news = match event {
+            MediaEvent::Silent { never_heard } => {
+                debug!(call_id = %call, never_heard, "the caller is silent on the wire");
+                return self.input(Input::Silent, ctx);
+            }
+            MediaEvent::Drained => return self.input(Input::Agent(AgentInput::Hangup), ctx),
+            MediaEvent::Died => return self.input(Input::MediaDied, ctx),
+            MediaEvent::Dtmf { digit, duration } => Event::Dtmf { call, digit, duration },
+            MediaEvent::Mark { name, reached, played } => {
+                let outcome = if reached { MarkOutcome::Played } else { MarkOutcome::Cleared };
+                Event::Mark { call, name, outcome, played }
+            }
+            MediaEvent::Water { high: true, queued } => Event::Xoff { call, queued },
+            MediaEvent::Water { high: false, queued } => Event::Xon { call, queued },
+        };
+        if self.state == CallState::Up {
+            self.report(CallNews::Event(news));
+        }
+    }
+}
+
+impl Handler<GreetingRead> for Call {
+    type Result = ();
+
+    fn handle(&mut self, greeting: GreetingRead, _: &mut Context<Self>) {
+        if self.state == CallState::Up {
+            self.ports.media.do_send(MediaCommand::Greet(greeting.0));
+        }
+    }
+}
+
+impl Handler<RecordingDone> for Call {
+    type Result = ();
+
+    fn handle(&mut self, _: RecordingDone, ctx: &mut Context<Self>) {
+        self.over(ctx);
+    }
+}
+
+impl From<&Agreed> for MediaPlan {
+    fn from(agreed: &Agreed) -> Self {
+        use sip::sdp::Direction;
+        let (send, receive) = match agreed.direction {
+            Direction::SendRecv => (true, true),
+            Direction::SendOnly => (true, false),
+            Direction::RecvOnly => (false, true),
+            Direction::Inactive => (false, false),
+        };
+        Self {
+            codec: agreed.codec,
+            payload_type: agreed.payload_type,
+            accept: agreed.accept.clone(),
+            telephone_event: agreed.telephone_event,
+            remote: agreed.remote,
+            remote_rtcp: agreed.remote_rtcp,
+            send,
+            receive,
+        }
+    }
+}
+
+impl MediaPlan {
+    /// The far end does not want to hear us.
+    fn is_held(&self) -> bool {
+        !self.send || self.remote.is_none()
+    }
+}
+
+/// The payload type that our offers use for telephone events.
+const TELEPHONE_EVENT: u8 = 101;
+/// How long clients wait for a recording at most before they hear that the call is over.
+const RECORDING_DEADLINE: Duration = Duration::from_secs(3);

@@ -1,0 +1,458 @@
+//! Every message that actors of the relay send each other, grouped by arrow. Read this file first.
+//!
+//! ```text
+//!                 IncomingCall                 CallReport                  ClientEvent
+//!   SipListener ──────────────▶ Switchboard ◀──────────── Call   Switchboard ─────────▶ WsClient
+//!        ▲  │      SipEvent                                ▲ │                           │  │ │
+//!        │  └─────────────────────────────────────────────▶│ │ MediaCommand              │  │ │
+//!        └──────────────── SipCommand ─────────────────────┘ ▼                           │  │ │
+//!                                                MediaEvent  RtpSession ◀─ AgentMedia ───┘  │ │
+//!                              Recorder ◀── RecordAudio ────────┘  └───── CallerAudio ─────▶│ │
+//!                                 └── RecordingDone ─▶ Call ◀────────── CallCommand ────────┘ │
+//!                                              Switchboard ◀──────── Connect, PlaceCall ──────┘
+//! ```
+//!
+//! Control goes by `do_send`; audio by `try_send` on one kept `Recipient`, where a full mailbox drops and counts.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use actix::{Message, Recipient};
+use bytes::Bytes;
+use bytestring::ByteString;
+use model::{
+    audio::Codec,
+    call::{Direction, EndReason},
+    command::AgentPayload,
+    event::Event,
+    id::CallId,
+};
+
+use super::call::state::SipInput;
+
+// ---- SipListener → Switchboard ----------------------------------------------------------------------------------
+
+/// A new INVITE. Until the call attaches itself ([`SipAction::Attach`]), the listener keeps what happens to it.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct IncomingCall {
+    /// Our name for the call, unique among live calls.
+    pub id: CallId,
+    /// The caller's number: the user part of From, or its display name where that is a number.
+    pub phone: String,
+    /// The caller's SDP offer; `None` if the INVITE had none.
+    pub offer: Option<Bytes>,
+}
+
+// ---- Call → SipListener -----------------------------------------------------------------------------------------
+
+/// What a call wants done on the wire.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct SipCommand {
+    /// Which call.
+    pub call: CallId,
+    /// What to do.
+    pub action: SipAction,
+}
+
+/// The verbs of [`SipCommand`].
+pub enum SipAction {
+    /// Send this call's events here from now on, those that are waiting first.
+    Attach(Recipient<SipEvent>),
+    /// Place an outbound call.
+    Dial(Box<DialRequest>),
+    /// 180 Ringing.
+    Ring,
+    /// 200 OK with this SDP answer.
+    Answer(Bytes),
+    /// A final refusal of a ringing inbound call.
+    Reject {
+        /// 300-699.
+        status: u16,
+        /// The phrase, else the standard one.
+        reason: Option<String>,
+    },
+    /// A final refusal of an inbound call for which there will be no [`SipAction::Attach`].
+    Refuse {
+        /// 300-699.
+        status: u16,
+        /// For 503: when to try again.
+        retry_after: Option<Duration>,
+    },
+    /// End the call as its state requires: CANCEL, 603 or BYE.
+    Hangup,
+    /// 200 OK to the peer's re-INVITE or UPDATE.
+    AnswerOffer(Bytes),
+    /// A refusal of the peer's re-INVITE or UPDATE; the call goes on as it was.
+    RejectOffer(u16),
+}
+
+/// An outbound call to place.
+#[derive(Debug)]
+pub struct DialRequest {
+    /// Who hears what becomes of it.
+    pub events: Recipient<SipEvent>,
+    /// The number to put into the request URI.
+    pub phone: String,
+    /// Our SDP offer.
+    pub offer: Bytes,
+}
+
+/// Everything back to idle: refuse new calls and report when no dialog is left.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct DrainSip {
+    /// Told once, when the last dialog is gone.
+    pub done: Recipient<SipDrained>,
+}
+
+/// The listener has no dialog left.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct SipDrained;
+
+// ---- SipListener → Call -----------------------------------------------------------------------------------------
+
+/// What happened to a call on the wire.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub enum SipEvent {
+    /// Something that moves the state of the call.
+    State(SipInput),
+    /// An outbound call was answered with this SDP. The ACK is on its way.
+    Answered(Option<Bytes>),
+    /// The peer offers a change of the session: answer or refuse it.
+    Offer(Option<Bytes>),
+    /// The peer's answer to the offer that we made in the 200 to a re-INVITE without one.
+    OfferAnswered(Bytes),
+}
+
+// ---- Call → RtpSession ------------------------------------------------------------------------------------------
+
+/// What a call wants of its media.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub enum MediaCommand {
+    /// Report to this call.
+    Attach(Recipient<MediaEvent>),
+    /// The session is agreed: open it and play what was held.
+    Start(Box<MediaPlan>),
+    /// A re-INVITE changed address or direction.
+    Update(Box<MediaPlan>),
+    /// Append this PCM (8 kHz mono) to the playout queue.
+    Greet(Arc<[i16]>),
+    /// The call is over: finish the recording and say so there, free the ports, stop.
+    Close(Option<Recipient<RecordingDone>>),
+}
+
+/// The outcome of offer and answer, as far as media cares.
+#[derive(Debug, Clone)]
+pub struct MediaPlan {
+    /// What we send.
+    pub codec: Codec,
+    /// The RTP payload type under which we send it.
+    pub payload_type: u8,
+    /// The payload types that may arrive, and what they are.
+    pub accept: Vec<(u8, Codec)>,
+    /// Payload type of telephone events, where both sides have it.
+    pub telephone_event: Option<u8>,
+    /// Where the peer wants RTP; `None` while it gives no address (hold by 0.0.0.0).
+    pub remote: Option<SocketAddr>,
+    /// Where the peer wants RTCP, when not on the next port.
+    pub remote_rtcp: Option<SocketAddr>,
+    /// We may send.
+    pub send: bool,
+    /// The peer may send.
+    pub receive: bool,
+}
+
+// ---- RtpSession → Call ------------------------------------------------------------------------------------------
+
+/// What happened to a call's media.
+#[derive(Message, Debug, Clone, PartialEq, Eq)]
+#[rtype(result = "()")]
+pub enum MediaEvent {
+    /// No packet for too long while some were due.
+    Silent {
+        /// No packet ever came, as opposed to: they stopped.
+        never_heard: bool,
+    },
+    /// A digit of the caller.
+    Dtmf {
+        /// `0`-`9`, `*`, `#`, `A`-`D`.
+        digit: char,
+        /// How long the key was down.
+        duration: Duration,
+    },
+    /// The playout queue ran dry after a request to hang up once it has.
+    Drained,
+    /// A mark was reached or dropped.
+    Mark {
+        /// The client's name for it.
+        name: String,
+        /// Reached, as opposed to dropped by CLEAR.
+        reached: bool,
+        /// Audio played so far.
+        played: Duration,
+    },
+    /// The playout queue passed a water mark.
+    Water {
+        /// Above the high mark, as opposed to below the low one.
+        high: bool,
+        /// Audio queued.
+        queued: Duration,
+    },
+    /// The session could not go on (our fault): the call must end.
+    Died,
+}
+
+// ---- WsClient → RtpSession --------------------------------------------------------------------------------------
+
+/// What a client wants played, in order.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub enum AgentMedia {
+    /// Queue this audio.
+    Audio(AgentPayload),
+    /// Tell when all audio before it has been played.
+    Mark(String),
+    /// Drop all queued audio.
+    Clear,
+    /// Tell the call when the queue is empty.
+    Drain,
+    /// Play telephone events.
+    Dtmf {
+        /// The keys.
+        digits: String,
+        /// How long each is held.
+        each: Duration,
+    },
+}
+
+/// Hear this call from now on. One subscription per client; a second replaces the first.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub enum Listen {
+    /// Begin.
+    On(Listener),
+    /// End.
+    Off(ClientId),
+}
+
+/// A client that hears a call.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// Who.
+    pub client: ClientId,
+    /// In which wire form.
+    pub form: RtpForm,
+    /// Where to. Kept, never cloned per packet: a clone has a capacity of its own.
+    pub audio: Recipient<CallerAudio>,
+}
+
+/// The wire forms of received audio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RtpForm {
+    /// `RTP:{pt}##{hex}`
+    Classic,
+    /// `RTP:{hex}`
+    Hex,
+    /// `RTP:{call-id}##{b64pcm}` at 8 kHz
+    Multi,
+}
+
+// ---- RtpSession → WsClient --------------------------------------------------------------------------------------
+
+/// One frame of a call, already in the client's wire form; the text is shared by all clients of that form.
+#[derive(Message, Debug, Clone)]
+#[rtype(result = "()")]
+pub struct CallerAudio {
+    /// Whose.
+    pub call: CallId,
+    /// The line.
+    pub line: ByteString,
+}
+
+// ---- RtpSession, Call → Recorder --------------------------------------------------------------------------------
+
+/// A stretch of the caller's audio. The first one opens `{RECORDING_DIR}/YYYYmmdd_HHMMSS_{first 8 of the call id}.wav`.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct RecordAudio {
+    /// Which call.
+    pub call: CallId,
+    /// Where the stretch begins, in samples at 8 kHz since the recording began. What lies before and was not sent is silence.
+    pub position: u64,
+    /// 8 kHz mono.
+    pub samples: Vec<i16>,
+}
+
+/// Complete the recording on disk, then say so.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct FinishRecording {
+    /// Which call.
+    pub call: CallId,
+    /// Who waits.
+    pub done: Option<Recipient<RecordingDone>>,
+}
+
+/// Read and decode the greeting, unless it is in memory and unchanged on disk.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct ReadGreeting {
+    /// Who wants it.
+    pub to: Recipient<GreetingRead>,
+}
+
+// ---- Recorder → Call --------------------------------------------------------------------------------------------
+
+/// The recording is complete on disk, or there was nothing to record.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct RecordingDone;
+
+/// The greeting, 8 kHz mono. Not sent when there is none.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct GreetingRead(pub Arc<[i16]>);
+
+// ---- WsClient → Call, Switchboard → Call ------------------------------------------------------------------------
+
+/// What the agent side wants of a call.
+#[derive(Message, Debug, Clone, PartialEq, Eq)]
+#[rtype(result = "()")]
+pub enum CallCommand {
+    /// Answer it, if it rings.
+    Answer,
+    /// Refuse it, if it rings.
+    Decline {
+        /// 603 where the client names none.
+        status: u16,
+        /// The phrase, else the standard one.
+        reason: Option<String>,
+    },
+    /// End it, whatever its state.
+    Hangup,
+    /// The relay stops.
+    Shutdown,
+}
+
+// ---- Call → Switchboard -----------------------------------------------------------------------------------------
+
+/// What clients are to hear about a call, and how the switchboard's table changes with it.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct CallReport {
+    /// Which call.
+    pub call: CallId,
+    /// What happened.
+    pub news: CallNews,
+}
+
+/// The kinds of [`CallReport`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallNews {
+    /// It rings (inbound: at us; outbound: at the far end).
+    Ringing,
+    /// It is up.
+    Up,
+    /// Anything else that clients hear while it lasts.
+    Event(Event),
+    /// It is over. The last report of a call.
+    Over {
+        /// It had been up.
+        was_up: bool,
+        /// Why.
+        reason: EndReason,
+    },
+}
+
+// ---- WsClient → Switchboard -------------------------------------------------------------------------------------
+
+/// Names one WebSocket connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientId(pub u64);
+
+/// A client is there and wants to hear of calls.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct Connect {
+    /// Who.
+    pub client: ClientId,
+    /// Where its events go.
+    pub events: Recipient<ClientEvent>,
+}
+
+/// A client is gone.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct Disconnect(pub ClientId);
+
+/// Place a call. Answered by [`ClientEvent`]s to this client alone until the call exists.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct PlaceCall {
+    /// Who asks.
+    pub client: ClientId,
+    /// The number, unchecked.
+    pub phone: String,
+}
+
+// ---- Switchboard → WsClient -------------------------------------------------------------------------------------
+
+/// One thing a client hears.
+#[derive(Message, Debug, Clone)]
+#[rtype(result = "()")]
+pub enum ClientEvent {
+    /// A call appeared. Nothing is written for it; the client may address it from now on.
+    Known(CallHandle),
+    /// Write this.
+    Say(Event),
+    /// The relay stops: write what is left, then close.
+    Close,
+}
+
+/// How clients reach a call.
+#[derive(Debug, Clone)]
+pub struct CallHandle {
+    /// Its name on the WebSocket.
+    pub id: CallId,
+    /// Who called whom.
+    pub direction: Direction,
+    /// The number at the far end.
+    pub phone: String,
+    /// The client that placed it, if one did.
+    pub placed_by: Option<ClientId>,
+    /// Control.
+    pub commands: Recipient<CallCommand>,
+    /// Audio to the caller. Clone once per client.
+    pub audio: Recipient<AgentMedia>,
+    /// Who hears the caller.
+    pub listeners: Recipient<Listen>,
+}
+
+// ---- main → Switchboard -----------------------------------------------------------------------------------------
+
+/// End every call, tell every client, and resolve when all of it is done.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct Shutdown;
+
+/// How many of each thing exist right now: what must be zero when no call is up.
+#[derive(Message, Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[rtype(result = "Census")]
+pub struct CensusRequest;
+
+/// The answer to [`CensusRequest`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, actix::MessageResponse)]
+pub struct Census {
+    /// Entries of the call table.
+    pub calls: usize,
+    /// RTP port pairs leased.
+    pub ports: usize,
+    /// WebSocket clients.
+    pub clients: usize,
+    /// Events kept for the next client.
+    pub backlog: usize,
+}

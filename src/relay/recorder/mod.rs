@@ -1,0 +1,118 @@
+//! `Recorder` owns every file that is written or read while calls are up; it has a thread of its own, so the disk
+//! delays nobody.
+//!
+//! In: [`RecordAudio`], [`FinishRecording`], [`ReadGreeting`]. Out: WAV files, [`RecordingDone`], [`GreetingRead`].
+//! Knows nothing of RTP or of the state of a call.
+
+pub mod cleanup;
+mod greeting;
+mod wav_file;
+
+use std::{collections::HashMap, path::PathBuf, time::Duration};
+
+use actix::{Actor, AsyncContext, Context, Handler, Recipient};
+use model::id::CallId;
+use tracing::{info, warn};
+
+use self::{greeting::Greeting, wav_file::WavFile};
+use super::message::{FinishRecording, GreetingRead, ReadGreeting, RecordAudio, RecordingDone};
+
+/// How others reach the recorder.
+#[derive(Debug, Clone)]
+pub struct RecorderPort {
+    /// Audio; bounded: clone once per call.
+    pub audio: Recipient<RecordAudio>,
+    /// The end of a recording.
+    pub finish: Recipient<FinishRecording>,
+    /// The greeting.
+    pub greeting: Recipient<ReadGreeting>,
+}
+
+/// See the module's documentation.
+pub struct Recorder {
+    folder: PathBuf,
+    greeting: Greeting,
+    /// `None`: the file could not be written, which was said once; the call goes on without.
+    open: HashMap<CallId, Option<WavFile>>,
+}
+
+impl Recorder {
+    /// Recordings go to `folder`; the greeting, if there is one, is the audio file `greeting`.
+    pub fn new(folder: PathBuf, greeting: PathBuf) -> Self {
+        Self { folder, greeting: Greeting::new(greeting), open: HashMap::new() }
+    }
+
+    fn create(&self, call: &CallId) -> Option<WavFile> {
+        let file = WavFile::create(&self.folder, &call.file_stem(ID_IN_NAME));
+        file.inspect(|file| info!(call_id = %call, file = %file.path().display(), "recording"))
+            .inspect_err(|error| warn!(call_id = %call, %error, "call is not recorded"))
+            .ok()
+    }
+
+    /// Brings every header up to date, so that a killed process loses no more than the last second.
+    fn flush_all(&mut self) {
+        for (call, file) in &mut self.open {
+            if let Err(error) = file.as_mut().map_or(Ok(()), WavFile::flush) {
+                warn!(call_id = %call, %error, "recording ends here");
+                *file = None;
+            }
+        }
+    }
+}
+
+impl Actor for Recorder {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        ctx.run_interval(FLUSH_EVERY, |recorder, _| recorder.flush_all());
+    }
+}
+
+impl Handler<RecordAudio> for Recorder {
+    type Result = ();
+
+    fn handle(&mut self, audio: RecordAudio, _: &mut Context<Self>) {
+        if !self.open.contains_key(&audio.call) {
+            let file = self.create(&audio.call);
+            self.open.insert(audio.call.clone(), file);
+        }
+        let Some(slot) = self.open.get_mut(&audio.call) else { return };
+        let written = slot.as_mut().map_or(Ok(()), |file| file.write_at(audio.position, &audio.samples));
+        if let Err(error) = written {
+            warn!(call_id = %audio.call, %error, "recording ends here");
+            *slot = None;
+        }
+    }
+}
+
+impl Handler<FinishRecording> for Recorder {
+    type Result = ();
+
+    fn handle(&mut self, finish: FinishRecording, _: &mut Context<Self>) {
+        if let Some(file) = self.open.remove(&finish.call).flatten() {
+            if let Err(error) = file.finish() {
+                warn!(call_id = %finish.call, %error, "recording not completed");
+            }
+        }
+        if let Some(done) = finish.done {
+            done.do_send(RecordingDone);
+        }
+    }
+}
+
+impl Handler<ReadGreeting> for Recorder {
+    type Result = ();
+
+    fn handle(&mut self, read: ReadGreeting, _: &mut Context<Self>) {
+        if let Some(pcm) = self.greeting.read() {
+            read.to.do_send(GreetingRead(pcm));
+        }
+    }
+}
+
+/// Characters of the call id in a file's name.
+const ID_IN_NAME: usize = 8;
+const FLUSH_EVERY: Duration = Duration::from_secs(1);
+/// Half-second batches that may wait for the disk, beyond one per call.
+const MAILBOX: usize = 64;

@@ -1,0 +1,131 @@
+//! `RtpPorts` owns which RTP port pairs are free, and hands them out bound.
+//!
+//! In: the configured range. Out: a [`PortLease`] that holds both sockets and gives the ports back when it is dropped,
+//! on every path. Knows nothing of calls or of RTP.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr, UdpSocket},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use rtp::ports::{PortAllocator, PortRangeError};
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// The relay's RTP ports. Cheap to clone; every clone is the same pool.
+#[derive(Clone, Debug)]
+pub struct RtpPorts {
+    address: IpAddr,
+    pool: Arc<Mutex<PortAllocator>>,
+}
+
+/// Every pair of the range is in use or taken by another program.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("all {capacity} RTP port pairs are in use: widen RTP_PORT_START..RTP_PORT_END or take fewer calls")]
+pub struct NoFreePort {
+    /// How many calls the range has room for.
+    pub capacity: usize,
+}
+
+impl RtpPorts {
+    /// A pool of pairs on `address`: base `start`, `start + stride`, ... with RTCP on base + 1, as long as base + 1 ≤ `end`.
+    pub fn new(address: IpAddr, start: u16, end: u16, stride: u16) -> Result<Self, PortRangeError> {
+        let pool = Arc::new(Mutex::new(PortAllocator::new(start, end, stride)?));
+        Ok(Self { address, pool })
+    }
+
+    /// Binds the next free pair.
+    pub fn lease(&self) -> Result<PortLease, NoFreePort> {
+        let mut bound = None;
+        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        let base = pool.allocate(|base| {
+            bound = bind_pair(self.address, base).ok();
+            bound.is_some()
+        });
+        match (base, bound) {
+            (Some(base), Some((rtp, rtcp))) => {
+                Ok(PortLease { rtp, rtcp, claim: Claim { base, pool: self.pool.clone() } })
+            }
+            _ => Err(NoFreePort { capacity: pool.capacity() }),
+        }
+    }
+
+    /// How many calls the range has room for.
+    pub fn capacity(&self) -> usize {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner).capacity()
+    }
+
+    /// Pairs handed out and not yet given back.
+    pub fn in_use(&self) -> usize {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner).in_use()
+    }
+}
+
+/// One bound pair of ports. Dropping it closes the sockets first and frees the ports after.
+#[derive(Debug)]
+pub struct PortLease {
+    /// The RTP socket, non-blocking, on the base port: the one that SDP advertises.
+    pub rtp: UdpSocket,
+    /// The RTCP socket, non-blocking, on the base port + 1.
+    pub rtcp: UdpSocket,
+    /// What keeps the pair reserved. Fields drop in order, so the sockets are closed before it.
+    pub claim: Claim,
+}
+
+impl PortLease {
+    /// The RTP port.
+    pub fn base(&self) -> u16 {
+        self.claim.base
+    }
+}
+
+/// The reservation of one pair; returns it to the pool on drop.
+#[derive(Debug)]
+pub struct Claim {
+    base: u16,
+    pool: Arc<Mutex<PortAllocator>>,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner).release(self.base);
+    }
+}
+
+fn bind_pair(address: IpAddr, base: u16) -> io::Result<(UdpSocket, UdpSocket)> {
+    Ok((bind(SocketAddr::new(address, base))?, bind(SocketAddr::new(address, base + 1))?))
+}
+
+fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    #[test]
+    fn dropped_lease_leaves_ports_that_can_be_bound_and_leased_again() {
+        let ports = RtpPorts::new(LOOPBACK, 41_000, 41_003, 4).expect("a valid range");
+        let lease = ports.lease().expect("one pair is free");
+        let base = lease.base();
+        assert_eq!(ports.lease().expect_err("the range holds one pair"), NoFreePort { capacity: 1 });
+
+        drop(lease);
+        assert_eq!(ports.in_use(), 0);
+        UdpSocket::bind((LOOPBACK, base)).expect("the RTP port is free");
+        assert_eq!(ports.lease().expect("the pair is free again").base(), base);
+    }
+
+    #[test]
+    fn port_taken_by_another_program_is_skipped() {
+        let ports = RtpPorts::new(LOOPBACK, 41_010, 41_017, 4).expect("a valid range");
+        let _stranger = UdpSocket::bind((LOOPBACK, 41_011)).expect("the test's own port");
+        assert_eq!(ports.lease().expect("the second pair is free").base(), 41_014);
+    }
+}

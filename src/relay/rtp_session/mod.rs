@@ -1,0 +1,413 @@
+//! `RtpSession` owns one call leg's RTP and RTCP sockets, and turns packets into what clients and the recorder hear.
+//!
+//! In: datagrams, [`MediaCommand`] from the call, [`AgentMedia`] and [`Listen`] from clients. Out: paced RTP,
+//! [`CallerAudio`](super::message::CallerAudio) to listeners, [`MediaEvent`] to the call, recorded audio. Knows nothing of SIP; what RTP
+//! requires, the core decides.
+
+mod agent_audio;
+mod caller_audio;
+mod fanout;
+mod tape;
+
+use std::{
+    io,
+    net::SocketAddr,
+    rc::Rc,
+    sync::Arc,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient, StreamHandler};
+use model::id::CallId;
+use rtp::{Channel, Event, Output, Session, SessionConfig, SilenceKind};
+use tokio::net::UdpSocket;
+use tracing::{debug, info, warn};
+
+use self::{
+    agent_audio::{AgentAudio, HeldAudio, LegEncoder},
+    caller_audio::CallerDecoder,
+    fanout::Fanout,
+    tape::Tape,
+};
+use super::{
+    io::{Alarm, AlarmRang, Readable, ReadableStream},
+    message::{AgentMedia, FinishRecording, Listen, MediaCommand, MediaEvent, MediaPlan, RecordingDone},
+    recorder::RecorderPort,
+    rtp_ports::{Claim, PortLease},
+};
+
+/// What every leg of a relay has in common.
+#[derive(Debug, Clone)]
+pub struct MediaSettings {
+    /// The limits and habits of the core; payload type, SSRC and the like are set per leg.
+    pub session: SessionConfig,
+}
+
+/// See the module's documentation.
+pub struct RtpSession {
+    id: CallId,
+    settings: Arc<MediaSettings>,
+    sockets: Rc<Sockets>,
+    alarm: Alarm,
+    phase: Phase,
+    call: Option<Recipient<MediaEvent>>,
+    listeners: Fanout,
+    tape: Tape,
+    finish_recording: Recipient<FinishRecording>,
+    buffer: Box<[u8]>,
+    send_errors: u64,
+    closed: bool,
+}
+
+/// Both sockets and the claim on their ports. The claim is dropped last, when the ports are free again.
+struct Sockets {
+    rtp: Rc<UdpSocket>,
+    rtcp: Rc<UdpSocket>,
+    _claim: Claim,
+}
+
+enum Phase {
+    /// No session agreed yet: agent media waits.
+    Held(HeldAudio),
+    Open(Box<Leg>),
+}
+
+/// An open session.
+struct Leg {
+    session: Session,
+    plan: MediaPlan,
+    agent: AgentAudio,
+    caller: CallerDecoder,
+}
+
+impl RtpSession {
+    /// A leg on leased ports. Call it inside the arbiter on which it will live.
+    pub fn new(
+        id: CallId,
+        lease: PortLease,
+        settings: Arc<MediaSettings>,
+        recorder: &RecorderPort,
+    ) -> io::Result<Self> {
+        let PortLease { rtp, rtcp, claim } = lease;
+        let sockets = Sockets {
+            rtp: Rc::new(UdpSocket::from_std(rtp)?),
+            rtcp: Rc::new(UdpSocket::from_std(rtcp)?),
+            _claim: claim,
+        };
+        Ok(Self {
+            tape: Tape::new(id.clone(), recorder.audio.clone()),
+            finish_recording: recorder.finish.clone(),
+            id,
+            settings,
+            sockets: Rc::new(sockets),
+            alarm: Alarm::new(),
+            phase: Phase::Held(HeldAudio::default()),
+            call: None,
+            listeners: Fanout::default(),
+            buffer: vec![0; MAX_DATAGRAM].into_boxed_slice(),
+            send_errors: 0,
+            closed: false,
+        })
+    }
+
+    fn open(&mut self, plan: MediaPlan, now: Instant) {
+        let mut config = self.settings.session.clone();
+        let seed = random_u64();
+        config.payload_type = plan.payload_type;
+        config.accept = plan.accept.iter().map(|(payload_type, _)| *payload_type).collect();
+        config.telephone_event = plan.telephone_event;
+        config.ssrc = seed as u32;
+        config.first_seq = (seed >> 32) as u16;
+        config.first_timestamp = random_u64() as u32;
+        config.cname = format!("{:016x}", random_u64());
+        config.wallclock = ntp_time();
+
+        let encoder = LegEncoder::new(plan.codec);
+        let agent = AgentAudio::new(plan.codec);
+        let session = Session::new(now, config, Box::new(encoder), seed);
+        let caller = CallerDecoder::new(&plan.accept);
+        let mut leg = Box::new(Leg { session, agent, caller, plan });
+        leg.aim(now);
+        leg.session.start(now);
+        let held = match std::mem::replace(&mut self.phase, Phase::Open(leg)) {
+            Phase::Held(held) => held,
+            Phase::Open(_) => HeldAudio::default(),
+        };
+        self.tape.start(now);
+        for media in held {
+            self.play(media, now);
+        }
+        self.drain(now);
+    }
+
+    fn update(&mut self, plan: MediaPlan, now: Instant) {
+        match &mut self.phase {
+            Phase::Open(leg)
+                if leg.plan.codec == plan.codec && leg.plan.payload_type == plan.payload_type =>
+            {
+                leg.plan = plan;
+                leg.aim(now);
+                self.drain(now);
+            }
+            _ => self.open(plan, now),
+        }
+    }
+
+    /// Agent media, in order: to the session, or held until there is one.
+    fn play(&mut self, media: AgentMedia, now: Instant) {
+        let leg = match &mut self.phase {
+            Phase::Open(leg) => leg,
+            Phase::Held(held) => {
+                if !held.push(media) {
+                    warn!(call_id = %self.id, "audio dropped: the call is not up and enough is held already");
+                }
+                return;
+            }
+        };
+        let refused = match media {
+            AgentMedia::Audio(payload) => leg.agent.queue(&mut leg.session, payload, &leg.plan, now).err(),
+            AgentMedia::Mark(name) => leg.session.mark(now, name).err().map(|error| error.to_string()),
+            AgentMedia::Clear => {
+                leg.session.clear(now);
+                None
+            }
+            AgentMedia::Drain => {
+                leg.session.drain(now);
+                None
+            }
+            AgentMedia::Dtmf { digits, each } => {
+                leg.session.send_dtmf(now, &digits, each).err().map(|error| error.to_string())
+            }
+        };
+        if let Some(error) = refused {
+            warn!(call_id = %self.id, error, "agent media refused");
+        }
+    }
+
+    /// Carries out all that the core wants done; the one place where its outputs are read.
+    fn drain(&mut self, now: Instant) {
+        let Phase::Open(leg) = &mut self.phase else { return };
+        while let Some(output) = leg.session.poll_output() {
+            match output {
+                Output::Transmit { channel, destination, packet } => {
+                    let socket = match channel {
+                        Channel::Rtp => &self.sockets.rtp,
+                        Channel::Rtcp => &self.sockets.rtcp,
+                    };
+                    if socket.try_send_to(&packet, destination).is_err() {
+                        self.send_errors += 1;
+                    }
+                }
+                Output::Event(Event::Audio { payload_type, payload, timestamp, .. }) => {
+                    let Some(frame) = leg.caller.decode(payload_type, &payload) else { continue };
+                    self.tape.record(timestamp, frame.pcm_8k, now);
+                    self.listeners.send(&self.id, &frame);
+                }
+                Output::Event(Event::Lost { frames, .. }) => {
+                    for _ in 0..frames.min(MAX_CONCEALED) {
+                        self.listeners.send(&self.id, &leg.caller.conceal());
+                    }
+                }
+                Output::Event(event) => notify(self.call.as_ref(), &self.id, event),
+            }
+        }
+        self.alarm.set(leg.session.next_timeout());
+    }
+
+    /// Reads one socket until it is empty. Before the session is open, what comes is read and forgotten.
+    fn receive(&mut self, tag: u8) {
+        let socket = if tag == RTP { self.sockets.rtp.clone() } else { self.sockets.rtcp.clone() };
+        let now = Instant::now();
+        for _ in 0..MAX_BATCH {
+            let (length, source) = match socket.try_recv_from(&mut self.buffer) {
+                Ok(received) => received,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                // An ICMP error of some earlier packet: the peer is not there yet, or no more.
+                Err(_) => continue,
+            };
+            self.take(tag, source, length, now);
+        }
+        self.drain(now);
+    }
+
+    fn take(&mut self, tag: u8, source: SocketAddr, length: usize, now: Instant) {
+        let Phase::Open(leg) = &mut self.phase else { return };
+        let datagram = &self.buffer[..length];
+        if tag == RTP {
+            leg.session.handle_rtp(now, source, datagram);
+        } else {
+            leg.session.handle_rtcp(now, source, datagram);
+        }
+    }
+
+    fn close(&mut self, done: Option<Recipient<RecordingDone>>) {
+        self.closed = true;
+        let now = Instant::now();
+        if let Phase::Open(leg) = &mut self.phase {
+            leg.session.close(now);
+        }
+        self.drain(now);
+        self.tape.flush();
+        self.finish_recording.do_send(FinishRecording { call: self.id.clone(), done });
+        self.log_totals();
+    }
+
+    fn log_totals(&self) {
+        let Phase::Open(leg) = &self.phase else { return };
+        let stats = leg.session.stats();
+        info!(
+            call_id = %self.id,
+            codec = %leg.plan.codec,
+            sent = stats.packets_sent,
+            received = stats.packets_received,
+            lost = stats.lost,
+            late = stats.late,
+            duplicate = stats.duplicate,
+            foreign = stats.foreign_source,
+            jitter_ms = stats.jitter.as_secs_f32() * 1e3,
+            late_ticks = stats.late_ticks,
+            dropped = self.listeners.dropped(),
+            unrecorded = self.tape.dropped(),
+            send_errors = self.send_errors,
+            "media closed"
+        );
+    }
+}
+
+impl Leg {
+    fn aim(&mut self, now: Instant) {
+        if let Some(remote) = self.plan.remote {
+            self.session.set_remote(now, remote, self.plan.remote_rtcp);
+        }
+        let send = self.plan.send && self.plan.remote.is_some();
+        self.session.set_direction(now, send, self.plan.receive);
+    }
+}
+
+/// The call hears of everything that is not audio.
+fn notify(call: Option<&Recipient<MediaEvent>>, id: &CallId, event: Event) {
+    let news = match event {
+        Event::Dtmf { digit, duration } => MediaEvent::Dtmf { digit, duration },
+        Event::MarkPlayed { name, played } => MediaEvent::Mark { name, reached: true, played },
+        Event::MarkCleared { name, played } => MediaEvent::Mark { name, reached: false, played },
+        Event::HighWater { queued } => MediaEvent::Water { high: true, queued },
+        Event::LowWater { queued } => MediaEvent::Water { high: false, queued },
+        Event::Drained => MediaEvent::Drained,
+        Event::Silent { kind, .. } => MediaEvent::Silent { never_heard: kind == SilenceKind::Establishment },
+        Event::Latched { source } => return debug!(call_id = %id, peer = %source, "RTP source latched"),
+        Event::RemoteBye => return debug!(call_id = %id, "RTCP BYE"),
+        Event::Audio { .. } | Event::Lost { .. } => return,
+    };
+    if let Some(call) = call {
+        call.do_send(news);
+    }
+}
+
+impl Actor for RtpSession {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        ctx.add_stream(ReadableStream::new(self.sockets.rtp.clone(), RTP));
+        ctx.add_stream(ReadableStream::new(self.sockets.rtcp.clone(), RTCP));
+        ctx.add_stream(self.alarm.stream());
+    }
+}
+
+impl Drop for RtpSession {
+    /// A leg that ends without having been closed has panicked: its call must not wait for it.
+    fn drop(&mut self) {
+        if !self.closed {
+            if let Some(call) = &self.call {
+                call.do_send(MediaEvent::Died);
+            }
+        }
+    }
+}
+
+impl StreamHandler<Readable> for RtpSession {
+    fn handle(&mut self, readable: Readable, _: &mut Context<Self>) {
+        self.receive(readable.0);
+    }
+}
+
+impl StreamHandler<AlarmRang> for RtpSession {
+    fn handle(&mut self, _: AlarmRang, _: &mut Context<Self>) {
+        let now = Instant::now();
+        if let Phase::Open(leg) = &mut self.phase {
+            leg.session.handle_timeout(now);
+        }
+        self.drain(now);
+    }
+}
+
+impl Handler<MediaCommand> for RtpSession {
+    type Result = ();
+
+    fn handle(&mut self, command: MediaCommand, ctx: &mut Context<Self>) {
+        let now = Instant::now();
+        match command {
+            MediaCommand::Attach(call) => self.call = Some(call),
+            MediaCommand::Start(plan) => self.open(*plan, now),
+            MediaCommand::Update(plan) => self.update(*plan, now),
+            MediaCommand::Greet(pcm) => {
+                if let Phase::Open(leg) = &mut self.phase {
+                    if let Err(error) = leg.agent.queue_pcm(&mut leg.session, &pcm, now) {
+                        warn!(call_id = %self.id, error, "greeting not played");
+                    }
+                }
+                self.drain(now);
+            }
+            MediaCommand::Close(done) => {
+                self.close(done);
+                ctx.stop();
+            }
+        }
+    }
+}
+
+impl Handler<AgentMedia> for RtpSession {
+    type Result = ();
+
+    fn handle(&mut self, media: AgentMedia, _: &mut Context<Self>) {
+        let now = Instant::now();
+        self.play(media, now);
+        self.drain(now);
+    }
+}
+
+impl Handler<Listen> for RtpSession {
+    type Result = ();
+
+    fn handle(&mut self, listen: Listen, _: &mut Context<Self>) {
+        match listen {
+            Listen::On(listener) => self.listeners.add(listener),
+            Listen::Off(client) => self.listeners.remove(client),
+        }
+    }
+}
+
+fn random_u64() -> u64 {
+    // The operating system's generator fails only where there is none; then hashing the time and an address has to do.
+    getrandom::u64().unwrap_or_else(|_| {
+        use std::hash::{BuildHasher, RandomState};
+        RandomState::new().hash_one(Instant::now())
+    })
+}
+
+/// Time since 1900, for sender reports (RFC 3550 §4).
+fn ntp_time() -> std::time::Duration {
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    unix + std::time::Duration::from_secs(2_208_988_800)
+}
+
+const RTP: u8 = 0;
+const RTCP: u8 = 1;
+/// An RTP packet larger than an Ethernet frame does not exist in telephony; a longer one is cut and found malformed.
+const MAX_DATAGRAM: usize = 2048;
+/// Packets read in one turn: a second and more of one caller.
+const MAX_BATCH: usize = 64;
+/// Messages of one client that may wait: a second of 20 ms messages. Audio beyond it is dropped by the sender and counted.
+const MAILBOX: usize = 64;
+/// Frames of one gap that are concealed for clients: the concealment is silent after 60 ms in any case.
+const MAX_CONCEALED: u32 = 5;

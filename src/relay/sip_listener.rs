@@ -1,0 +1,391 @@
+//! `SipListener` owns the SIP socket and the SIP core, and knows which call each SIP event belongs to.
+//!
+//! In: UDP datagrams, [`SipCommand`]. Out: datagrams, [`IncomingCall`] to the switchboard, [`SipEvent`] to calls. Knows
+//! nothing of media or of WebSocket clients; what SIP requires, the core decides.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    io,
+    net::{SocketAddr, UdpSocket as StdUdpSocket},
+    rc::Rc,
+    time::Instant,
+};
+
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient, StreamHandler};
+use bytes::Bytes;
+use model::{
+    call::{EndLabel, EndReason, Party},
+    id::CallId,
+};
+use sip::{CallKey, Dial, DialError, EndCause, Endpoint, Event, Incoming, Output, Rejection};
+use tokio::net::UdpSocket;
+use tracing::{debug, info, warn};
+
+use super::{
+    call::state::SipInput,
+    io::{Alarm, AlarmRang, Readable, ReadableStream},
+    message::{DialRequest, DrainSip, IncomingCall, SipAction, SipCommand, SipDrained, SipEvent},
+};
+use crate::logging::Pii;
+
+/// Where outbound calls go and who they come from.
+#[derive(Debug, Clone)]
+pub struct Trunk {
+    /// Where INVITEs are sent.
+    pub destination: SocketAddr,
+    /// The host of request URIs: `SIP_SERVER_IP`, with the port where it is not 5060.
+    pub host: String,
+    /// Answers to 401 and 407, and the user part of From.
+    pub credentials: Option<sip::Credentials>,
+    /// No final answer for this long: CANCEL, 408.
+    pub invite_timeout: std::time::Duration,
+}
+
+/// See the module's documentation.
+pub struct SipListener {
+    socket: Rc<UdpSocket>,
+    endpoint: Endpoint,
+    alarm: Alarm,
+    trunk: Option<Trunk>,
+    switchboard: Recipient<IncomingCall>,
+    routes: HashMap<CallKey, Route>,
+    keys: HashMap<CallId, CallKey>,
+    draining: Option<Recipient<SipDrained>>,
+    buffer: Box<[u8]>,
+}
+
+/// Who hears about a call.
+struct Route {
+    id: CallId,
+    listener: RouteListener,
+}
+
+enum RouteListener {
+    /// The call is being made; a few events may come before it is there.
+    Pending(VecDeque<SipEvent>),
+    Attached(Recipient<SipEvent>),
+}
+
+impl SipListener {
+    /// A listener on a bound, non-blocking socket. Call it inside the arbiter on which it will live.
+    pub fn new(
+        socket: StdUdpSocket,
+        endpoint: Endpoint,
+        trunk: Option<Trunk>,
+        switchboard: Recipient<IncomingCall>,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            socket: Rc::new(UdpSocket::from_std(socket)?),
+            endpoint,
+            alarm: Alarm::new(),
+            trunk,
+            switchboard,
+            routes: HashMap::new(),
+            keys: HashMap::new(),
+            draining: None,
+            buffer: vec![0; MAX_DATAGRAM].into_boxed_slice(),
+        })
+    }
+
+    /// Carries out all that the core wants done; the one place where its outputs are read.
+    fn drain(&mut self) {
+        while let Some(output) = self.endpoint.poll_output() {
+            match output {
+                Output::Transmit { destination, payload } => self.send(destination, &payload),
+                Output::Event(event) => self.dispatch(event),
+            }
+        }
+        self.alarm.set(self.endpoint.next_timeout());
+        self.report_drained();
+    }
+
+    fn send(&self, destination: SocketAddr, payload: &[u8]) {
+        // A full socket buffer is a lost datagram, which SIP retransmits.
+        if let Err(error) = self.socket.try_send_to(payload, destination) {
+            warn!(peer = %destination, %error, "SIP datagram not sent");
+        }
+    }
+
+    fn dispatch(&mut self, event: Event) {
+        let (key, event) = match event {
+            Event::Incoming(incoming) => return self.announce(*incoming),
+            Event::Ringing { call, .. } => (call, SipEvent::State(SipInput::Ringing)),
+            Event::Answered { call, sdp } => (call, SipEvent::Answered(sdp)),
+            Event::Acked { call, .. } => (call, SipEvent::State(SipInput::Acked)),
+            Event::Offer { call, sdp, .. } => (call, SipEvent::Offer(sdp)),
+            Event::Ended { call, cause } => (call, SipEvent::State(SipInput::Ended(end_reason(&cause)))),
+            Event::OfferAcked { call, sdp: Some(sdp) } => (call, SipEvent::OfferAnswered(sdp)),
+            Event::OfferWithdrawn { .. }
+            | Event::OfferAcked { .. }
+            | Event::Reanswered { .. }
+            | Event::ReofferRefused { .. } => return,
+        };
+        let last = matches!(&event, SipEvent::State(SipInput::Ended(_)));
+        self.deliver(key, event);
+        if last {
+            self.forget_attached(key);
+        }
+    }
+
+    fn announce(&mut self, incoming: Incoming) {
+        let id = self.unique_id(&incoming.sip_call_id);
+        let phone = phone_of(&incoming.from);
+        info!(call_id = %id, from = %Pii(&phone), peer = %incoming.source, "inbound call");
+        self.keys.insert(id.clone(), incoming.call);
+        self.routes.insert(
+            incoming.call,
+            Route { id: id.clone(), listener: RouteListener::Pending(VecDeque::new()) },
+        );
+        self.switchboard.do_send(IncomingCall { id, phone, offer: incoming.offer });
+    }
+
+    /// Two dialogs may share a Call-ID (a call that a proxy sends back to us); our names may not.
+    fn unique_id(&self, sip_call_id: &str) -> CallId {
+        let plain = CallId::from_sip_call_id(sip_call_id);
+        let suffixed = (2..).map(|n| plain.with_suffix(n));
+        std::iter::once(plain.clone()).chain(suffixed).find(|id| !self.keys.contains_key(id)).unwrap_or(plain)
+    }
+
+    fn deliver(&mut self, key: CallKey, event: SipEvent) {
+        match self.routes.get_mut(&key).map(|route| &mut route.listener) {
+            Some(RouteListener::Attached(call)) => call.do_send(event),
+            Some(RouteListener::Pending(waiting)) if waiting.len() < MAX_PENDING => waiting.push_back(event),
+            Some(RouteListener::Pending(_)) | None => debug!("SIP event for a call that nobody holds"),
+        }
+    }
+
+    /// After `Ended` nothing more comes. A call that has not attached yet still has to fetch its events.
+    fn forget_attached(&mut self, key: CallKey) {
+        if matches!(self.routes.get(&key), Some(Route { listener: RouteListener::Attached(_), .. })) {
+            self.forget(key);
+        }
+    }
+
+    fn forget(&mut self, key: CallKey) {
+        if let Some(route) = self.routes.remove(&key) {
+            self.keys.remove(&route.id);
+        }
+    }
+
+    fn attach(&mut self, key: CallKey, call: Recipient<SipEvent>) {
+        let Some(route) = self.routes.get_mut(&key) else { return };
+        let listener = std::mem::replace(&mut route.listener, RouteListener::Attached(call.clone()));
+        let mut over = false;
+        if let RouteListener::Pending(waiting) = listener {
+            for event in waiting {
+                over |= matches!(&event, SipEvent::State(SipInput::Ended(_)));
+                call.do_send(event);
+            }
+        }
+        if over {
+            self.forget(key);
+        }
+    }
+
+    fn dial(&mut self, id: CallId, request: DialRequest) {
+        let outcome = match &self.trunk {
+            None => Err(EndReason::new(Party::Relay, EndLabel::Unreachable)),
+            Some(trunk) => {
+                let dial = trunk.dial(&id, &request);
+                self.endpoint.dial(Instant::now(), dial).map_err(|error| {
+                    warn!(call_id = %id, %error, "call not placed");
+                    dial_error(&error)
+                })
+            }
+        };
+        match outcome {
+            Ok(key) => {
+                self.keys.insert(id.clone(), key);
+                self.routes.insert(key, Route { id, listener: RouteListener::Attached(request.events) });
+            }
+            Err(reason) => request.events.do_send(SipEvent::State(SipInput::Ended(reason))),
+        }
+    }
+
+    fn act(&mut self, id: CallId, action: SipAction) {
+        let now = Instant::now();
+        let (key, action) = match (action, self.keys.get(&id)) {
+            (SipAction::Dial(request), _) => return self.dial(id, *request),
+            (action, Some(&key)) => (key, action),
+            (_, None) => return,
+        };
+        let done = match action {
+            SipAction::Attach(call) => return self.attach(key, call),
+            SipAction::Refuse { status, retry_after } => {
+                self.forget(key);
+                self.endpoint.reject(now, key, Rejection { retry_after, ..Rejection::new(status) })
+            }
+            SipAction::Ring => self.endpoint.ringing(now, key),
+            SipAction::Answer(sdp) => self.endpoint.answer(now, key, sdp),
+            SipAction::Reject { status, reason } => {
+                self.endpoint.reject(now, key, Rejection { reason, ..Rejection::new(status) })
+            }
+            SipAction::Hangup => self.endpoint.hangup(now, key),
+            SipAction::AnswerOffer(sdp) => self.endpoint.answer_offer(now, key, sdp),
+            SipAction::RejectOffer(status) => self.endpoint.reject_offer(now, key, status),
+            SipAction::Dial(_) => Ok(()),
+        };
+        if let Err(error) = done {
+            // The call ended on the wire while the command was on its way: its `Ended` is in the call's mailbox.
+            debug!(call_id = %id, %error, "SIP command came too late");
+        }
+    }
+
+    fn report_drained(&mut self) {
+        if self.draining.is_some() && self.endpoint.stats().calls == 0 {
+            if let Some(done) = self.draining.take() {
+                done.do_send(SipDrained);
+            }
+        }
+    }
+}
+
+impl Actor for SipListener {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.add_stream(ReadableStream::new(self.socket.clone(), 0));
+        ctx.add_stream(self.alarm.stream());
+    }
+}
+
+impl StreamHandler<Readable> for SipListener {
+    fn handle(&mut self, _: Readable, _: &mut Context<Self>) {
+        for _ in 0..MAX_BATCH {
+            match self.socket.try_recv_from(&mut self.buffer) {
+                Ok((length, source)) => {
+                    let datagram = Bytes::copy_from_slice(&self.buffer[..length]);
+                    self.endpoint.handle_datagram(Instant::now(), source, datagram);
+                    self.drain();
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                // An ICMP error of some earlier datagram. The socket goes on.
+                Err(error) => debug!(%error, "SIP socket"),
+            }
+        }
+    }
+
+    fn finished(&mut self, ctx: &mut Context<Self>) {
+        ctx.stop();
+    }
+}
+
+impl StreamHandler<AlarmRang> for SipListener {
+    fn handle(&mut self, _: AlarmRang, _: &mut Context<Self>) {
+        self.endpoint.handle_timeout(Instant::now());
+        self.drain();
+    }
+}
+
+impl Handler<SipCommand> for SipListener {
+    type Result = ();
+
+    fn handle(&mut self, command: SipCommand, _: &mut Context<Self>) {
+        self.act(command.call, command.action);
+        self.drain();
+    }
+}
+
+impl Handler<DrainSip> for SipListener {
+    type Result = ();
+
+    fn handle(&mut self, drain: DrainSip, _: &mut Context<Self>) {
+        self.endpoint.set_draining(true);
+        self.draining = Some(drain.done);
+        self.drain();
+    }
+}
+
+impl Trunk {
+    fn dial(&self, id: &CallId, request: &DialRequest) -> Dial {
+        let target = format!("sip:{}@{}", request.phone, self.host);
+        let mut dial = Dial::new(target, self.destination, request.offer.clone());
+        dial.call_id = Some(id.to_sip_call_id());
+        dial.from = self.credentials.as_ref().map(|c| format!("sip:{}@{}", c.username, self.host));
+        dial.credentials = self.credentials.clone();
+        dial.ring_timeout = Some(self.invite_timeout);
+        dial
+    }
+}
+
+/// The caller's number: the display name where that is a number, else the user part, else the URI without its scheme.
+fn phone_of(from: &sip::Party) -> String {
+    let display = from.display.as_deref().map(str::trim).filter(|name| is_number(name));
+    let user = from.user.as_deref().filter(|user| !user.is_empty());
+    let phone = display.or(user).unwrap_or_else(|| from.uri.trim_start_matches("sip:"));
+    // One field of one line: whatever would end the field or the line is not part of a number.
+    phone.chars().filter(|c| !c.is_control() && !c.is_whitespace() && *c != '#').take(MAX_PHONE).collect()
+}
+
+fn is_number(text: &str) -> bool {
+    let digits = text.strip_prefix('+').unwrap_or(text);
+    !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
+}
+
+fn end_reason(cause: &EndCause) -> EndReason {
+    let (by, label) = match cause {
+        EndCause::Rejected { status, reason } => return EndReason::refused(*status, reason),
+        EndCause::RemoteBye { .. } => (Party::Caller, EndLabel::RemoteBye),
+        EndCause::LocalBye => (Party::Agent, EndLabel::AgentHangup),
+        EndCause::Cancelled => (Party::Caller, EndLabel::Cancelled),
+        EndCause::LocalCancel => (Party::Agent, EndLabel::Cancelled),
+        EndCause::Declined { .. } => (Party::Relay, EndLabel::Declined),
+        EndCause::NoAck => (Party::Caller, EndLabel::NoAck),
+        EndCause::Timeout => (Party::Caller, EndLabel::Timeout),
+        EndCause::TransportError => (Party::Relay, EndLabel::Unreachable),
+        EndCause::ProtocolError { .. } => (Party::Caller, EndLabel::ProtocolError),
+    };
+    EndReason::new(by, label)
+}
+
+fn dial_error(error: &DialError) -> EndReason {
+    let label = match error {
+        DialError::Invalid { .. } => EndLabel::BadNumber,
+        DialError::Limit { .. } => EndLabel::TooManyCalls,
+        DialError::Draining => EndLabel::Shutdown,
+    };
+    EndReason::new(Party::Relay, label)
+}
+
+/// The largest UDP payload.
+const MAX_DATAGRAM: usize = 65_535;
+/// Datagrams read in one turn, so that commands get theirs.
+const MAX_BATCH: usize = 64;
+/// Events kept for a call that is being made.
+const MAX_PENDING: usize = 16;
+/// Characters of a caller's number.
+const MAX_PHONE: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn party(display: Option<&str>, user: Option<&str>) -> sip::Party {
+        sip::Party {
+            display: display.map(str::to_owned),
+            uri: "sip:10.0.0.1".to_owned(),
+            user: user.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn phone_is_the_display_name_where_that_is_a_number() {
+        assert_eq!(phone_of(&party(Some("0903383638"), Some("trunk"))), "0903383638");
+    }
+
+    #[test]
+    fn phone_is_the_user_part_without_a_number_as_display_name() {
+        assert_eq!(phone_of(&party(None, Some("0912"))), "0912");
+        assert_eq!(phone_of(&party(Some("Reception"), Some("0912"))), "0912");
+    }
+
+    #[test]
+    fn phone_never_breaks_the_line_or_the_field() {
+        assert_eq!(phone_of(&party(None, Some("09##1\r\n2"))), "0912");
+    }
+
+    #[test]
+    fn caller_without_user_part_is_named_by_its_host() {
+        assert_eq!(phone_of(&party(None, None)), "10.0.0.1");
+    }
+}

@@ -1,0 +1,402 @@
+//! `Switchboard` is the root actor: the table of calls, who may call, and who hears about what.
+//!
+//! In: [`IncomingCall`], [`PlaceCall`], [`CallReport`], clients that come and go, [`Shutdown`]. Out: calls,
+//! [`ClientEvent`]s. Knows nothing of SIP messages, packets or sockets.
+
+mod backlog;
+
+use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
+
+use actix::{Actor, AsyncContext, Context, Handler, MessageResult, Recipient, ResponseFuture};
+use model::{event::Event, id::CallId};
+use sip::sdp::LocalMedia;
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+
+use self::backlog::Backlog;
+use super::{
+    call::{CallSettings, NewCall},
+    message::{
+        CallCommand, CallHandle, CallNews, CallReport, Census, CensusRequest, ClientEvent, ClientId, Connect,
+        Disconnect, DrainSip, IncomingCall, PlaceCall, Shutdown, SipAction, SipCommand, SipDrained,
+    },
+    rtp_ports::{PortLease, RtpPorts},
+};
+use crate::{config::NumberPattern, logging::Pii};
+
+/// The limits and habits of a relay.
+pub struct SwitchboardSettings {
+    /// Checks the number of a CALL.
+    pub number_pattern: NumberPattern,
+    /// Calls at once; `None`: as many as there are ports.
+    pub max_calls: Option<usize>,
+    /// The address in SDP and in our Call-IDs.
+    pub media_address: IpAddr,
+    /// What every call has in common.
+    pub call: Arc<CallSettings>,
+}
+
+/// Makes the actors of a call: the wiring's part.
+pub type SpawnCall = Box<dyn Fn(NewCall, PortLease) -> SpawnedCall>;
+
+/// How a call that was just made is reached.
+pub struct SpawnedCall {
+    /// Control.
+    pub commands: Recipient<CallCommand>,
+    /// Audio to the caller.
+    pub audio: Recipient<super::message::AgentMedia>,
+    /// Who hears the caller.
+    pub listeners: Recipient<super::message::Listen>,
+}
+
+/// The wire, as far as the switchboard uses it.
+pub struct SipPort {
+    /// For calls that are refused before they exist.
+    pub commands: Recipient<SipCommand>,
+    /// For the end.
+    pub drain: Recipient<DrainSip>,
+}
+
+/// See the module's documentation.
+pub struct Switchboard {
+    settings: SwitchboardSettings,
+    ports: RtpPorts,
+    sip: Option<SipPort>,
+    spawn: SpawnCall,
+    calls: HashMap<CallId, Entry>,
+    clients: HashMap<ClientId, Recipient<ClientEvent>>,
+    backlog: Backlog,
+    sequence: u64,
+    stopping: Option<Stopping>,
+}
+
+struct Entry {
+    handle: CallHandle,
+    order: u64,
+    rang: bool,
+    up: bool,
+}
+
+struct Stopping {
+    done: Option<oneshot::Sender<()>>,
+    sip_drained: bool,
+    clients_told: bool,
+}
+
+/// Why a call cannot be taken or placed.
+struct Refusal {
+    status: u16,
+    reason: &'static str,
+}
+
+impl Switchboard {
+    /// A switchboard without calls. It takes none until it is given its wire ([`SipPort`]).
+    pub fn new(settings: SwitchboardSettings, ports: RtpPorts, spawn: SpawnCall) -> Self {
+        Self {
+            settings,
+            ports,
+            sip: None,
+            spawn,
+            calls: HashMap::new(),
+            clients: HashMap::new(),
+            backlog: Backlog::default(),
+            sequence: 0,
+            stopping: None,
+        }
+    }
+
+    fn admit(&self) -> Result<PortLease, Refusal> {
+        let full = self.settings.max_calls.is_some_and(|limit| self.calls.len() >= limit);
+        if full || self.stopping.is_some() {
+            return Err(Refusal { status: 503, reason: "Service Unavailable" });
+        }
+        self.ports.lease().map_err(|error| {
+            warn!(%error, "call refused");
+            Refusal { status: 503, reason: "No RTP ports available" }
+        })
+    }
+
+    fn take_call(&mut self, incoming: IncomingCall) -> Result<(), Refusal> {
+        let lease = self.admit()?;
+        let local = self.local_media("-", "-", &lease);
+        let offer = incoming.offer.as_deref().unwrap_or_default();
+        let new = NewCall::inbound(incoming.id, incoming.phone, offer, local, &self.settings.call);
+        let new = new.map_err(|error| {
+            info!(%error, "call refused");
+            Refusal { status: error.status(), reason: "Not Acceptable Here" }
+        })?;
+        self.start(new, lease, None);
+        Ok(())
+    }
+
+    fn place_call(&mut self, client: ClientId, phone: &str) -> Result<CallId, Refusal> {
+        if !self.settings.number_pattern.matches(phone) {
+            return Err(Refusal { status: 484, reason: "Address Incomplete" });
+        }
+        let lease = self.admit()?;
+        let id = self.new_id();
+        let local = self.local_media("relay", "Call", &lease);
+        info!(call_id = %id, to = %Pii(phone), "outbound call");
+        let new = NewCall::outbound(id.clone(), phone.to_owned(), local, &self.settings.call);
+        self.start(new, lease, Some(client));
+        Ok(id)
+    }
+
+    fn start(&mut self, new: NewCall, lease: PortLease, placed_by: Option<ClientId>) {
+        let (id, phone, direction) = (new.id.clone(), new.phone.clone(), new.origin.direction());
+        let SpawnedCall { commands, audio, listeners } = (self.spawn)(new, lease);
+        let handle = CallHandle { id: id.clone(), direction, phone, placed_by, commands, audio, listeners };
+        self.sequence += 1;
+        let entry = Entry { handle: handle.clone(), order: self.sequence, rang: false, up: false };
+        self.calls.insert(id.clone(), entry);
+        self.tell_all(&id, ClientEvent::Known(handle));
+    }
+
+    /// `{uuid4}@{host}`; the colons of an IPv6 host would have to be encoded on the WebSocket.
+    fn new_id(&self) -> CallId {
+        let host = self.settings.media_address.to_string().replace(':', "-");
+        CallId::from_sip_call_id(&format!("{}@{host}", super::uuid4()))
+    }
+
+    fn local_media(&self, username: &str, session_name: &str, lease: &PortLease) -> LocalMedia {
+        let id = super::random_u64() >> 33;
+        LocalMedia {
+            address: self.settings.media_address,
+            port: lease.base(),
+            session_id: id,
+            version: id,
+            username: username.to_owned(),
+            session_name: session_name.to_owned(),
+        }
+    }
+
+    fn tell_all(&mut self, call: &CallId, event: ClientEvent) {
+        if self.clients.is_empty() {
+            return self.backlog.push(call.clone(), event);
+        }
+        for client in self.clients.values() {
+            client.do_send(event.clone());
+        }
+    }
+
+    fn say_all(&mut self, call: &CallId, event: Event) {
+        self.tell_all(call, ClientEvent::Say(event));
+    }
+
+    /// What brings a newcomer up to date: the calls in progress, oldest first.
+    fn in_progress(&self) -> Vec<(CallId, ClientEvent)> {
+        let mut entries: Vec<&Entry> = self.calls.values().collect();
+        entries.sort_by_key(|entry| entry.order);
+        entries.into_iter().flat_map(Entry::story).collect()
+    }
+
+    fn news(&mut self, call: CallId, news: CallNews) {
+        let Some(entry) = self.calls.get_mut(&call) else { return };
+        match news {
+            CallNews::Ringing => {
+                entry.rang = true;
+                let phone = entry.handle.phone.clone();
+                self.say_all(&call, Event::RingAns { phone, call: call.clone() });
+            }
+            CallNews::Up => {
+                entry.up = true;
+                self.say_all(&call, Event::CallAns { call: call.clone() });
+            }
+            CallNews::Event(event) => self.say_all(&call, event),
+            CallNews::Over { was_up, reason } => {
+                let direction = entry.handle.direction;
+                info!(call_id = %call, reason = %reason, was_up, "call over");
+                self.calls.remove(&call);
+                for event in Event::ending(&call, direction, was_up, &reason) {
+                    self.say_all(&call, event);
+                }
+                self.advance_stop();
+            }
+        }
+    }
+
+    /// The steps of a stop, each when the one before is done: calls over, wire quiet, clients told and gone.
+    fn advance_stop(&mut self) {
+        let Some(stopping) = &mut self.stopping else { return };
+        if !self.calls.is_empty() || !stopping.sip_drained {
+            return;
+        }
+        if !stopping.clients_told {
+            stopping.clients_told = true;
+            for client in self.clients.values() {
+                client.do_send(ClientEvent::Close);
+            }
+        }
+        if self.clients.is_empty() {
+            if let Some(done) = stopping.done.take() {
+                // Nobody waits any more if main has run out of patience.
+                let _ = done.send(());
+            }
+        }
+    }
+}
+
+impl Entry {
+    fn story(&self) -> Vec<(CallId, ClientEvent)> {
+        let call = &self.handle.id;
+        let ring = self.rang.then(|| Event::RingAns { phone: self.handle.phone.clone(), call: call.clone() });
+        let up = self.up.then(|| Event::CallAns { call: call.clone() });
+        let said = ring.into_iter().chain(up).map(ClientEvent::Say);
+        std::iter::once(ClientEvent::Known(self.handle.clone()))
+            .chain(said)
+            .map(|e| (call.clone(), e))
+            .collect()
+    }
+}
+
+impl Actor for Switchboard {
+    type Context = Context<Self>;
+}
+
+/// Gives the switchboard its wire.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+pub struct WireUp(pub SipPort);
+
+impl Handler<WireUp> for Switchboard {
+    type Result = ();
+
+    fn handle(&mut self, wire: WireUp, _: &mut Context<Self>) {
+        self.sip = Some(wire.0);
+    }
+}
+
+impl Handler<IncomingCall> for Switchboard {
+    type Result = ();
+
+    fn handle(&mut self, incoming: IncomingCall, _: &mut Context<Self>) {
+        let call = incoming.id.clone();
+        if let Err(Refusal { status, .. }) = self.take_call(incoming) {
+            let retry_after = (status == 503).then_some(RETRY_AFTER);
+            if let Some(sip) = &self.sip {
+                sip.commands.do_send(SipCommand { call, action: SipAction::Refuse { status, retry_after } });
+            }
+        }
+    }
+}
+
+impl Handler<PlaceCall> for Switchboard {
+    type Result = ();
+
+    fn handle(&mut self, place: PlaceCall, _: &mut Context<Self>) {
+        let PlaceCall { client, phone } = place;
+        let answer = match self.place_call(client, &phone) {
+            Ok(call) => Event::Calling { phone, call },
+            Err(Refusal { status, reason }) => {
+                Event::CallFailed { status, reason: reason.into(), call: None }
+            }
+        };
+        if let Some(client) = self.clients.get(&client) {
+            client.do_send(ClientEvent::Say(answer));
+        }
+    }
+}
+
+impl Handler<CallReport> for Switchboard {
+    type Result = ();
+
+    fn handle(&mut self, report: CallReport, _: &mut Context<Self>) {
+        self.news(report.call, report.news);
+    }
+}
+
+impl Handler<Connect> for Switchboard {
+    type Result = ();
+
+    fn handle(&mut self, connect: Connect, _: &mut Context<Self>) {
+        let forgotten = self.backlog.forgotten();
+        if forgotten > 0 {
+            warn!(forgotten, "more happened without a client than is kept");
+        }
+        let story: Vec<ClientEvent> = if self.clients.is_empty() {
+            self.backlog.take().collect()
+        } else {
+            self.in_progress().into_iter().map(|(_, event)| event).collect()
+        };
+        for event in story {
+            connect.events.do_send(event);
+        }
+        self.clients.insert(connect.client, connect.events);
+        info!(client = connect.client.0, clients = self.clients.len(), "client connected");
+    }
+}
+
+impl Handler<Disconnect> for Switchboard {
+    type Result = ();
+
+    fn handle(&mut self, disconnect: Disconnect, _: &mut Context<Self>) {
+        if self.clients.remove(&disconnect.0).is_none() {
+            return;
+        }
+        info!(client = disconnect.0.0, clients = self.clients.len(), "client gone");
+        if self.clients.is_empty() {
+            // The next client has not heard of the calls that this one knew.
+            for (call, event) in self.in_progress() {
+                self.backlog.push(call, event);
+            }
+        }
+        self.advance_stop();
+    }
+}
+
+impl Handler<SipDrained> for Switchboard {
+    type Result = ();
+
+    fn handle(&mut self, _: SipDrained, _: &mut Context<Self>) {
+        if let Some(stopping) = &mut self.stopping {
+            stopping.sip_drained = true;
+        }
+        self.advance_stop();
+    }
+}
+
+impl Handler<Shutdown> for Switchboard {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Shutdown, ctx: &mut Context<Self>) -> ResponseFuture<()> {
+        let (done, finished) = oneshot::channel();
+        self.stopping =
+            Some(Stopping { done: Some(done), sip_drained: self.sip.is_none(), clients_told: false });
+        for entry in self.calls.values() {
+            entry.handle.commands.do_send(CallCommand::Shutdown);
+        }
+        if let Some(sip) = &self.sip {
+            sip.drain.do_send(DrainSip { done: ctx.address().recipient() });
+        }
+        // A far end that does not answer our BYE must not keep clients from hearing theirs.
+        ctx.run_later(SIP_DRAIN_DEADLINE, |switchboard, _| {
+            if let Some(stopping) = &mut switchboard.stopping {
+                stopping.sip_drained = true;
+            }
+            switchboard.advance_stop();
+        });
+        self.advance_stop();
+        Box::pin(async move {
+            // An error means that the switchboard is gone: there is nothing left to wait for.
+            let _ = finished.await;
+        })
+    }
+}
+
+impl Handler<CensusRequest> for Switchboard {
+    type Result = MessageResult<CensusRequest>;
+
+    fn handle(&mut self, _: CensusRequest, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(Census {
+            calls: self.calls.len(),
+            ports: self.ports.in_use(),
+            clients: self.clients.len(),
+            backlog: self.backlog.len(),
+        })
+    }
+}
+
+/// What a refused caller is told to wait.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// How long the stop waits for far ends to answer our BYEs.
+const SIP_DRAIN_DEADLINE: Duration = Duration::from_millis(1500);

@@ -1,0 +1,158 @@
+//! `Socket` owns one WebSocket connection. It is the only place that knows `actix-web-actors`.
+//!
+//! In: frames of the peer, the [`Outbox`]. Out: whole messages to the client's actor, frames. While the peer does not
+//! read, this actor is not polled at all (it is the HTTP body), which is why everything else lives in another one.
+
+use std::time::{Duration, Instant};
+
+use actix::{Actor, ActorContext, AsyncContext, Recipient, StreamHandler};
+use actix_http::ws::Item;
+use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web_actors::ws::{self, CloseCode, Message, ProtocolError, WebsocketContext};
+use bytes::BytesMut;
+use bytestring::ByteString;
+use tracing::debug;
+
+use super::outbox::{CloseReason, Outbox, OutboxStream, Outgoing};
+
+/// What the peer sent.
+#[derive(actix::Message, Debug)]
+#[rtype(result = "()")]
+pub enum FromSocket {
+    /// A whole text message.
+    Text(ByteString),
+    /// A whole binary message, or text that is not UTF-8.
+    Binary,
+    /// The connection is over, however it ended. The last message.
+    Gone,
+}
+
+/// See the module's documentation.
+pub struct Socket {
+    client: Recipient<FromSocket>,
+    outbox: Outbox,
+    max_message: usize,
+    partial: Option<Partial>,
+    last_heard: Instant,
+}
+
+/// A fragmented message of which the end has not come yet.
+struct Partial {
+    text: bool,
+    data: BytesMut,
+}
+
+impl Socket {
+    /// Upgrades an HTTP request. Messages of up to `max_message` bytes go to `client`, `outbox` to the peer.
+    pub fn upgrade(
+        request: &HttpRequest,
+        payload: web::Payload,
+        client: Recipient<FromSocket>,
+        outbox: Outbox,
+        max_message: usize,
+    ) -> Result<HttpResponse, actix_web::Error> {
+        let socket = Self { client, outbox, max_message, partial: None, last_heard: Instant::now() };
+        ws::WsResponseBuilder::new(socket, request, payload)
+            .protocols(&[super::SUBPROTOCOL])
+            .frame_size(max_message)
+            .start()
+    }
+
+    fn continue_message(&mut self, item: Item, ctx: &mut WebsocketContext<Self>) {
+        match item {
+            Item::FirstText(data) => self.partial = Some(Partial { text: true, data: data.as_ref().into() }),
+            Item::FirstBinary(data) => {
+                self.partial = Some(Partial { text: false, data: data.as_ref().into() })
+            }
+            Item::Continue(data) => self.append(&data, ctx),
+            Item::Last(data) => {
+                self.append(&data, ctx);
+                self.complete();
+            }
+        }
+    }
+
+    fn append(&mut self, data: &[u8], ctx: &mut WebsocketContext<Self>) {
+        let Some(partial) = &mut self.partial else { return };
+        if partial.data.len() + data.len() > self.max_message {
+            self.partial = None;
+            return close(ctx, CloseCode::Size, "message over WS_MAX_MESSAGE_BYTES");
+        }
+        partial.data.extend_from_slice(data);
+    }
+
+    fn complete(&mut self) {
+        let Some(Partial { text, data }) = self.partial.take() else { return };
+        let data = data.freeze();
+        match ByteString::try_from(data) {
+            Ok(line) if text => self.client.do_send(FromSocket::Text(line)),
+            // Text that is not UTF-8 is no command in either form: the client's actor says so.
+            _ => self.client.do_send(FromSocket::Binary),
+        }
+    }
+}
+
+impl Actor for Socket {
+    type Context = WebsocketContext<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.add_stream(OutboxStream(self.outbox.clone()));
+        ctx.run_interval(PING_EVERY, |socket, ctx| {
+            if socket.last_heard.elapsed() > PEER_TIMEOUT {
+                debug!("WebSocket peer does not answer pings");
+                ctx.stop();
+            } else {
+                ctx.ping(b"");
+            }
+        });
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.client.do_send(FromSocket::Gone);
+    }
+}
+
+impl StreamHandler<Outgoing> for Socket {
+    fn handle(&mut self, message: Outgoing, ctx: &mut Self::Context) {
+        match message {
+            Outgoing::Signal(line) | Outgoing::Audio(line) => ctx.text(line),
+            Outgoing::Close(CloseReason::GoingAway) => close(ctx, CloseCode::Away, "the relay stops"),
+            Outgoing::Close(CloseReason::TooSlow) => close(ctx, CloseCode::Policy, "too slow"),
+        }
+    }
+
+    fn finished(&mut self, _: &mut Self::Context) {}
+}
+
+impl StreamHandler<Result<Message, ProtocolError>> for Socket {
+    fn handle(&mut self, message: Result<Message, ProtocolError>, ctx: &mut Self::Context) {
+        self.last_heard = Instant::now();
+        match message {
+            Ok(Message::Text(line)) => self.client.do_send(FromSocket::Text(line)),
+            Ok(Message::Binary(_)) => self.client.do_send(FromSocket::Binary),
+            Ok(Message::Continuation(item)) => self.continue_message(item, ctx),
+            Ok(Message::Ping(data)) => ctx.pong(&data),
+            Ok(Message::Pong(_) | Message::Nop) => {}
+            Ok(Message::Close(reason)) => {
+                ctx.close(reason);
+                ctx.stop();
+            }
+            Err(ProtocolError::Overflow) => close(ctx, CloseCode::Size, "message over WS_MAX_MESSAGE_BYTES"),
+            Err(error) => {
+                // Also how a peer that vanished is reported.
+                debug!(%error, "WebSocket connection");
+                close(ctx, CloseCode::Protocol, "broken frame");
+            }
+        }
+    }
+}
+
+fn close(ctx: &mut WebsocketContext<Socket>, code: CloseCode, why: &str) {
+    ctx.close(Some((code, why).into()));
+    ctx.stop();
+}
+
+const PING_EVERY: Duration = Duration::from_secs(20);
+const PEER_TIMEOUT: Duration = Duration::from_secs(60);
