@@ -5,13 +5,19 @@
 //!
 //! [`offer`], [`answer`] and [`accept_answer`] are single exchanges. A [`Negotiator`] holds one call's session over
 //! all of its exchanges: the version in `o=`, the number and order of m-lines, our own hold.
-#![allow(clippy::todo)]
 
+mod negotiator;
+mod read;
+mod write;
+
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use model::audio::Codec;
 use model::call::EndLabel;
+
+pub use negotiator::Negotiator;
 
 /// Which way media flows, from the point of view of the side that says it (RFC 8866 §6.7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -25,6 +31,56 @@ pub enum Direction {
     RecvOnly,
     /// Neither.
     Inactive,
+}
+
+impl Direction {
+    /// `sendrecv`, `sendonly`, `recvonly` or `inactive`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Direction::SendRecv => "sendrecv",
+            Direction::SendOnly => "sendonly",
+            Direction::RecvOnly => "recvonly",
+            Direction::Inactive => "inactive",
+        }
+    }
+
+    /// Whether the side that says it sends.
+    pub const fn sends(self) -> bool {
+        matches!(self, Direction::SendRecv | Direction::SendOnly)
+    }
+
+    /// Whether the side that says it receives.
+    pub const fn receives(self) -> bool {
+        matches!(self, Direction::SendRecv | Direction::RecvOnly)
+    }
+
+    /// The direction that sends and receives as told.
+    pub const fn of(sends: bool, receives: bool) -> Direction {
+        match (sends, receives) {
+            (true, true) => Direction::SendRecv,
+            (true, false) => Direction::SendOnly,
+            (false, true) => Direction::RecvOnly,
+            (false, false) => Direction::Inactive,
+        }
+    }
+
+    /// The same flow seen from the other side.
+    #[must_use]
+    pub const fn mirrored(self) -> Direction {
+        Direction::of(self.receives(), self.sends())
+    }
+
+    /// What both directions allow.
+    #[must_use]
+    pub const fn and(self, other: Direction) -> Direction {
+        Direction::of(self.sends() && other.sends(), self.receives() && other.receives())
+    }
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
 }
 
 /// Our side of the stream.
@@ -51,18 +107,21 @@ pub struct Agreed {
     pub codec: Codec,
     /// The payload type to send it with: the peer's number.
     pub payload_type: u8,
-    /// What may arrive: every payload type that stands for one of our codecs.
+    /// What may arrive: the payload types of the codecs that both sides have, the agreed one first. Equipment does
+    /// send one that was offered and not answered.
     pub accept: Vec<(u8, Codec)>,
-    /// Payload type of RFC 4733 events, where agreed.
+    /// Payload type of RFC 4733 events at 8000 Hz, where agreed.
     pub telephone_event: Option<u8>,
     /// Where to send RTP; `None` while held by `c=0.0.0.0` or port 0.
     pub remote: Option<SocketAddr>,
-    /// Where to send RTCP: `a=rtcp`, else the next port; with `rtcp_mux` the RTP address.
+    /// Where to send RTCP: the address of `a=rtcp` (RFC 3605), else the port after RTP's.
     pub remote_rtcp: Option<SocketAddr>,
-    /// Whether RTCP shares the RTP port (RFC 5761).
+    /// Whether the peer would share one port for RTP and RTCP (RFC 5761). We do not answer it, so RTCP keeps its own.
     pub rtcp_mux: bool,
     /// Our direction: whether we send and receive.
     pub direction: Direction,
+    /// Whether the peer wants no media from us: `sendonly`, `inactive`, `c=0.0.0.0` or port 0.
+    pub held_by_peer: bool,
     /// The packet length that the peer asked for, milliseconds.
     pub ptime: Option<u8>,
 }
@@ -127,20 +186,31 @@ impl AnswerError {
 
 /// Writes an offer of `codecs` in that order, then telephone events under payload type `telephone_event`.
 pub fn offer(
-    _local: &LocalMedia,
-    _codecs: &[Codec],
-    _telephone_event: Option<u8>,
-    _direction: Direction,
+    local: &LocalMedia,
+    codecs: &[Codec],
+    telephone_event: Option<u8>,
+    direction: Direction,
 ) -> Bytes {
-    todo!()
+    let formats: Vec<_> = codecs.iter().map(|codec| (codec.payload_type(), *codec)).collect();
+    let audio = write::Audio {
+        port: local.port,
+        proto: "RTP/AVP",
+        formats: &formats,
+        telephone_event,
+        ptime: Some(20),
+        direction,
+    };
+    write::body(local, &write::audio(&audio))
 }
 
-/// Answers `offer` with the first offered codec that is in `codecs`.
+/// Answers `offer` with the first offered codec that is in `codecs`, in the offered transport, under the offered
+/// payload types, and one m-line per offered m-line; those that we do not take have port 0.
 ///
 /// # Errors
 /// [`AnswerError`] when no audio stream can be accepted; the INVITE is then refused.
-pub fn answer(_offer: &[u8], _local: &LocalMedia, _codecs: &[Codec]) -> Result<(Agreed, Bytes), AnswerError> {
-    todo!()
+pub fn answer(offer: &[u8], local: &LocalMedia, codecs: &[Codec]) -> Result<(Agreed, Bytes), AnswerError> {
+    let answered = negotiator::answer(offer, local, codecs, Direction::SendRecv)?;
+    Ok((answered.agreed, write::body(local, &answered.media)))
 }
 
 /// Reads the answer to an [`offer`] that was made with the same `codecs`, `telephone_event` and `direction`.
@@ -148,49 +218,14 @@ pub fn answer(_offer: &[u8], _local: &LocalMedia, _codecs: &[Codec]) -> Result<(
 /// # Errors
 /// [`AnswerError`] when the answer cannot be used; the call is then ended.
 pub fn accept_answer(
-    _answer: &[u8],
-    _codecs: &[Codec],
-    _telephone_event: Option<u8>,
-    _direction: Direction,
+    answer: &[u8],
+    codecs: &[Codec],
+    telephone_event: Option<u8>,
+    direction: Direction,
 ) -> Result<Agreed, AnswerError> {
-    todo!()
+    let formats: Vec<_> = codecs.iter().map(|codec| (codec.payload_type(), *codec)).collect();
+    negotiator::accept(answer, 0, &formats, telephone_event, direction)
 }
 
-/// One call's offer/answer state.
-#[derive(Debug, Clone)]
-pub struct Negotiator {
-    _local: LocalMedia,
-}
-
-impl Negotiator {
-    /// A session of `codecs` in order of preference; `telephone_event` is the payload type that our own offers use.
-    pub fn new(local: LocalMedia, _codecs: Vec<Codec>, _telephone_event: Option<u8>) -> Negotiator {
-        Negotiator { _local: local }
-    }
-
-    /// The direction that we want from now on: `SendOnly` is our hold. It shows in the next offer or answer.
-    pub fn set_direction(&mut self, _direction: Direction) {
-        todo!()
-    }
-
-    /// The offer to send now: the first, or one that changes the session (RFC 3264 §8).
-    pub fn offer(&mut self) -> Bytes {
-        todo!()
-    }
-
-    /// Answers an offer. A repeated offer gets the identical answer.
-    ///
-    /// # Errors
-    /// As [`answer`]; the session then stays as it was.
-    pub fn answer(&mut self, _offer: &[u8]) -> Result<(Agreed, Bytes), AnswerError> {
-        todo!()
-    }
-
-    /// Takes the answer to the last [`offer`](Negotiator::offer).
-    ///
-    /// # Errors
-    /// As [`accept_answer`]; the session then stays as it was.
-    pub fn accept_answer(&mut self, _answer: &[u8]) -> Result<Agreed, AnswerError> {
-        todo!()
-    }
-}
+#[cfg(test)]
+mod tests;
