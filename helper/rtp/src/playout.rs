@@ -133,7 +133,7 @@ impl Playout {
                         break;
                     }
                     taken = Taken::Pcm;
-                    pcm.extend(self.pcm.drain(..count));
+                    pull(&mut self.pcm, count, pcm);
                     self.played_samples += count as u64;
                     *left -= count;
                     if *left == 0 {
@@ -146,7 +146,7 @@ impl Playout {
                         break;
                     }
                     taken = Taken::Payload;
-                    payload.extend(self.payload.drain(..count));
+                    pull(&mut self.payload, count, payload);
                     self.played_bytes += count as u64;
                     *left -= count;
                     if *left == 0 {
@@ -247,6 +247,15 @@ impl Playout {
             self.payload.shrink_to(KEPT_CAPACITY);
         }
     }
+}
+
+/// Moves the first `count` elements of a ring, slice by slice.
+fn pull<T: Copy>(ring: &mut VecDeque<T>, count: usize, into: &mut Vec<T>) {
+    let (front, back) = ring.as_slices();
+    let of_front = count.min(front.len());
+    into.extend_from_slice(&front[..of_front]);
+    into.extend_from_slice(&back[..count - of_front]);
+    ring.drain(..count);
 }
 
 const FRAMES_PER_SECOND: u32 = 50;
