@@ -24,6 +24,8 @@ pub(crate) struct Playout {
     silence: Vec<u8>,
     played_samples: u64,
     played_bytes: u64,
+    /// Played before the codec was changed.
+    played_before: Duration,
 }
 
 enum Item {
@@ -60,7 +62,14 @@ impl Playout {
             silence,
             played_samples: 0,
             played_bytes: 0,
+            played_before: Duration::ZERO,
         }
+    }
+
+    /// An empty queue for another codec, in which positions go on.
+    pub(crate) fn recode(&mut self, sample_rate: u32, silence: Vec<u8>) {
+        let played_before = self.played();
+        *self = Self { played_before, ..Self::new(sample_rate, silence) };
     }
 
     pub(crate) fn push_pcm(&mut self, samples: &[i16]) {
@@ -110,7 +119,7 @@ impl Playout {
     }
 
     pub(crate) fn played(&self) -> Duration {
-        self.length(self.played_samples, self.played_bytes)
+        self.played_before + self.length(self.played_samples, self.played_bytes)
     }
 
     /// Takes one frame. `pcm` or `payload` is overwritten with it, padded with silence where the queue holds less

@@ -367,6 +367,31 @@ fn hold_pauses_the_queue_while_the_clock_runs_on() {
 }
 
 #[test]
+fn codec_changes_within_the_stream() {
+    let mut leg = Leg::started();
+    leg.with(|session, now| {
+        session.queue_pcm(now, &[1; 480]).unwrap();
+        session.mark(now, "m".into()).unwrap();
+    });
+    leg.run_until(20);
+    leg.with(|session, now| session.set_codec(now, 9, &[9], None, Box::new(Counting(0))));
+    assert_eq!(leg.events(), [Event::MarkCleared { name: "m".into(), played: ms(20) }]);
+    leg.with(|session, now| session.queue_pcm(now, &[1; 320])).unwrap();
+    leg.run_until(60);
+    let got: Vec<_> =
+        leg.sent().iter().map(|sent| (sent.payload_type, sent.seq, sent.timestamp, sent.marker)).collect();
+    assert_eq!(
+        got,
+        [(0, 100, 1000, false), (0, 101, 1160, true), (9, 102, 1320, true), (9, 103, 1480, false)]
+    );
+    assert_eq!(leg.session.played(), ms(40));
+    assert_eq!(leg.with(|session, now| session.send_dtmf(now, "5", ms(160))), Err(DtmfError::NotNegotiated));
+    leg.receive(&pcmu(0));
+    leg.receive(&packet(9, false, 1, 160, PEER_SSRC, &[1; 160]));
+    assert_eq!(leg.session.stats().packets_received, 1);
+}
+
+#[test]
 fn nothing_is_sent_between_utterances_without_silence_fill() {
     let mut config = config();
     config.silence_fill = false;
