@@ -197,6 +197,19 @@ mod tests {
     }
 
     #[test]
+    fn fifth_source_takes_the_place_of_the_oldest() {
+        let (mut latch, now) = latch(true);
+        for source in 1..=5 {
+            assert_eq!(latch.check(now, other(source), 7, 0, b"a"), Verdict::Probation);
+        }
+        assert_eq!(latch.check(now, other(1), 7, 1, b"b"), Verdict::Probation);
+        assert_eq!(latch.check(now, other(4), 7, 1, b"b"), Verdict::Probation);
+        assert!(
+            matches!(latch.check(now, other(4), 7, 2, b"c"), Verdict::Latched(early) if early.len() == 2)
+        );
+    }
+
+    #[test]
     fn packets_out_of_sequence_or_of_changing_ssrc_prove_nothing() {
         let (mut latch, now) = latch(true);
         for seq in [1, 3, 5, 7, 9] {

@@ -111,6 +111,16 @@ fn pause_in_speech_is_kept_when_nothing_is_behind() {
 }
 
 #[test]
+fn stall_in_silence_leaves_nothing_to_make_up_for() {
+    let mut leg = Leg::started();
+    leg.stall_until(1000);
+    leg.run_until(1020);
+    leg.with(|session, now| session.queue_pcm(now, &[0; 1600])).unwrap();
+    leg.run_until(1300);
+    assert_eq!(leg.session.stats().caught_up_frames, 0);
+}
+
+#[test]
 fn marker_starts_each_talk_spurt() {
     let mut leg = Leg::started();
     for _ in 0..2 {
@@ -215,6 +225,22 @@ fn marks_come_when_their_audio_has_been_heard() {
     );
     leg.with(|session, now| session.mark(now, "after".into())).unwrap();
     assert_eq!(leg.timed_events(), [(200, played("after", 80))]);
+}
+
+#[test]
+fn frame_on_the_wire_is_heard_out_before_mark_and_drain() {
+    let mut leg = Leg::started();
+    leg.with(|session, now| session.queue_pcm(now, &[1; 160])).unwrap();
+    leg.run_until(35);
+    assert_eq!(leg.session.queued(), ms(0));
+    leg.with(|session, now| {
+        session.mark(now, "m".into()).unwrap();
+        session.drain(now);
+    });
+    assert_eq!(leg.timed_events(), []);
+    leg.run_until(100);
+    let mark = Event::MarkPlayed { name: "m".into(), played: ms(20) };
+    assert_eq!(leg.timed_events(), [(40, mark), (40, Event::Drained)]);
 }
 
 #[test]
