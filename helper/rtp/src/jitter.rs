@@ -308,6 +308,17 @@ mod tests {
     }
 
     #[test]
+    fn gap_that_is_left_when_another_closes_waits_from_when_it_was_seen() {
+        let (mut buffer, now) = buffer();
+        buffer.insert(now, 10, 10);
+        buffer.insert(now + ms(10), 13, 13);
+        buffer.insert(now + ms(30), 14, 14);
+        assert_eq!(buffer.insert(now + ms(40), 11, 11), Inserted::InOrder(11));
+        assert_eq!(buffer.pop(now + ms(40)), None);
+        assert_eq!(buffer.next_timeout(), Some(now + ms(70)));
+    }
+
+    #[test]
     fn full_buffer_gives_the_gap_up_early() {
         let (mut buffer, now) = buffer();
         buffer.insert(now, 10, 10);

@@ -139,6 +139,14 @@ mod tests {
     }
 
     #[test]
+    fn updates_out_of_order_do_not_shorten_the_press() {
+        let (mut keypad, now) = keypad();
+        keypad.handle(now, 4000, &event(5, false, 480));
+        keypad.handle(now, 4000, &event(5, false, 160));
+        assert_eq!(keypad.flush(), Some(press('5', 60)));
+    }
+
+    #[test]
     fn lone_end_is_a_press() {
         let (mut keypad, now) = keypad();
         assert_eq!(keypad.handle(now, 4000, &event(11, true, 800)).as_slice(), [press('#', 100)]);

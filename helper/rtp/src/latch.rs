@@ -60,9 +60,9 @@ impl SourceLatch {
         if sdp.ip().is_unspecified() || sdp.port() == 0 || self.sdp == Some(sdp) {
             return false; // 0.0.0.0 is how RFC 2543 puts on hold, port 0 refuses the stream
         }
-        self.sdp = Some(sdp);
-        if self.latched == Some(sdp) {
-            return false;
+        let first = self.sdp.replace(sdp).is_none();
+        if first || self.latched == Some(sdp) {
+            return first; // a source that came before the first SDP has proved as much as it would have to now
         }
         self.previous = self.latched.take().map(|source| (source, 0));
         self.candidates.clear();
@@ -197,6 +197,19 @@ mod tests {
     }
 
     #[test]
+    fn fifth_source_takes_the_place_of_the_oldest() {
+        let (mut latch, now) = latch(true);
+        for source in 1..=5 {
+            assert_eq!(latch.check(now, other(source), 7, 0, b"a"), Verdict::Probation);
+        }
+        assert_eq!(latch.check(now, other(1), 7, 1, b"b"), Verdict::Probation);
+        assert_eq!(latch.check(now, other(4), 7, 1, b"b"), Verdict::Probation);
+        assert!(
+            matches!(latch.check(now, other(4), 7, 2, b"c"), Verdict::Latched(early) if early.len() == 2)
+        );
+    }
+
+    #[test]
     fn packets_out_of_sequence_or_of_changing_ssrc_prove_nothing() {
         let (mut latch, now) = latch(true);
         for seq in [1, 3, 5, 7, 9] {
@@ -244,6 +257,30 @@ mod tests {
         }
         assert_eq!(latch.check(now, other(1), 7, 52, b"a"), Verdict::Latched(SmallVec::new()));
         assert_eq!(latch.destination(), Some(other(1)));
+    }
+
+    #[test]
+    fn source_latched_before_the_first_sdp_is_kept() {
+        let mut latch = SourceLatch::new(true);
+        let (_, now) = self::latch(true);
+        latch.check(now, sdp(), 7, 0, b"a");
+        for seq in 0..3 {
+            latch.check(now, other(1), 7, seq, b"a");
+        }
+        assert_eq!(latch.destination(), Some(other(1)));
+        assert!(latch.set_remote(sdp()));
+        assert_eq!(latch.destination(), Some(other(1)));
+        assert_eq!(latch.check(now, sdp(), 7, 1, b"b"), Verdict::Foreign);
+    }
+
+    #[test]
+    fn packets_before_the_first_sdp_are_not_lost() {
+        let mut latch = SourceLatch::new(true);
+        let (_, now) = self::latch(true);
+        assert_eq!(latch.check(now, sdp(), 7, 0, b"a"), Verdict::Probation);
+        assert!(latch.set_remote(sdp()));
+        let Verdict::Latched(early) = latch.check(now, sdp(), 7, 1, b"b") else { panic!("not latched") };
+        assert_eq!(early.len(), 1);
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub(crate) struct Playout {
     silence: Vec<u8>,
     played_samples: u64,
     played_bytes: u64,
+    /// Played before the codec was changed.
+    played_before: Duration,
 }
 
 enum Item {
@@ -60,7 +62,14 @@ impl Playout {
             silence,
             played_samples: 0,
             played_bytes: 0,
+            played_before: Duration::ZERO,
         }
+    }
+
+    /// An empty queue for another codec, in which positions go on.
+    pub(crate) fn recode(&mut self, sample_rate: u32, silence: Vec<u8>) {
+        let played_before = self.played();
+        *self = Self { played_before, ..Self::new(sample_rate, silence) };
     }
 
     pub(crate) fn push_pcm(&mut self, samples: &[i16]) {
@@ -110,7 +119,7 @@ impl Playout {
     }
 
     pub(crate) fn played(&self) -> Duration {
-        self.length(self.played_samples, self.played_bytes)
+        self.played_before + self.length(self.played_samples, self.played_bytes)
     }
 
     /// Takes one frame. `pcm` or `payload` is overwritten with it, padded with silence where the queue holds less
@@ -133,7 +142,7 @@ impl Playout {
                         break;
                     }
                     taken = Taken::Pcm;
-                    pcm.extend(self.pcm.drain(..count));
+                    pull(&mut self.pcm, count, pcm);
                     self.played_samples += count as u64;
                     *left -= count;
                     if *left == 0 {
@@ -146,7 +155,7 @@ impl Playout {
                         break;
                     }
                     taken = Taken::Payload;
-                    payload.extend(self.payload.drain(..count));
+                    pull(&mut self.payload, count, payload);
                     self.played_bytes += count as u64;
                     *left -= count;
                     if *left == 0 {
@@ -247,6 +256,15 @@ impl Playout {
             self.payload.shrink_to(KEPT_CAPACITY);
         }
     }
+}
+
+/// Moves the first `count` elements of a ring, slice by slice.
+fn pull<T: Copy>(ring: &mut VecDeque<T>, count: usize, into: &mut Vec<T>) {
+    let (front, back) = ring.as_slices();
+    let of_front = count.min(front.len());
+    into.extend_from_slice(&front[..of_front]);
+    into.extend_from_slice(&back[..count - of_front]);
+    ring.drain(..count);
 }
 
 const FRAMES_PER_SECOND: u32 = 50;

@@ -2,6 +2,7 @@
 //!
 //! In: figures, or a datagram. Out: a compound packet, or what it says about us. Knows nothing of when to send.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use rtcp_types::{
@@ -88,6 +89,11 @@ pub(crate) fn report(
     Some(PacketBuf::from_slice(&buffer[..length]))
 }
 
+/// Whether a datagram is RTCP rather than RTP, by its packet type (RFC 5761 §4).
+pub(crate) fn is_rtcp(datagram: &[u8]) -> bool {
+    datagram.get(1).is_some_and(|packet_type| PACKET_TYPES.contains(packet_type))
+}
+
 /// Reads a compound packet. Packets of other types, and faulty ones among good ones, are passed over; `None` when
 /// there is nothing that is RTCP at the start.
 pub(crate) fn parse(datagram: &[u8], our_ssrc: u32) -> Option<Feedback> {
@@ -96,7 +102,7 @@ pub(crate) fn parse(datagram: &[u8], our_ssrc: u32) -> Option<Feedback> {
     let mut packets = 0;
     while let [first, packet_type, high, low, ..] = *rest {
         let length = (usize::from(u16::from_be_bytes([high, low])) + 1) * 4;
-        if first >> 6 != 2 || !(192..=223).contains(&packet_type) || length > rest.len() {
+        if first >> 6 != 2 || !PACKET_TYPES.contains(&packet_type) || length > rest.len() {
             break;
         }
         let (packet, after) = rest.split_at(length);
@@ -174,6 +180,8 @@ fn cut(cname: &str) -> &str {
     &cname[..end.unwrap_or(0)]
 }
 
+/// All that RTCP has, or may get.
+const PACKET_TYPES: RangeInclusive<u8> = 192..=223;
 const MAX_CNAME: usize = 255;
 /// SR with one block 52, SDES with the longest CNAME 268, BYE 8.
 const MAX_REPORT: usize = 52 + 268 + 8;

@@ -11,6 +11,8 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use smallvec::SmallVec;
+
 use crate::dialler::Dialler;
 use crate::playout::Playout;
 use crate::random::Random;
@@ -77,13 +79,11 @@ impl Session {
     pub fn new(now: Instant, mut config: SessionConfig, mut encoder: Box<dyn Encoder>, seed: u64) -> Self {
         config.clock_rate = config.clock_rate.clamp(MIN_CLOCK_RATE, MAX_CLOCK_RATE);
         config.max_burst = config.max_burst.max(1);
-        let sample_rate = encoder.sample_rate();
-        let pcm = vec![0; (sample_rate / 50) as usize];
-        let mut silence = Vec::with_capacity(pcm.len());
-        encoder.encode(&pcm, &mut silence);
+        let silence = silence(&mut *encoder);
         Self {
+            pcm: Vec::with_capacity((encoder.sample_rate() / 50) as usize),
             payload: Vec::with_capacity(silence.len()),
-            playout: Playout::new(sample_rate, silence),
+            playout: Playout::new(encoder.sample_rate(), silence),
             dialler: Dialler::new(config.clock_rate, config.dtmf_gap),
             receiver: Receiver::new(&config),
             supervisor: Supervisor::new(Random::new(seed)),
@@ -101,7 +101,6 @@ impl Session {
             draining: false,
             above_high_water: false,
             behind: 0,
-            pcm,
             config,
         }
     }
@@ -119,6 +118,27 @@ impl Session {
     pub fn set_direction(&mut self, now: Instant, send: bool, receive: bool) {
         self.sending = send;
         self.direct(now, receive);
+    }
+
+    /// Another codec, after a re-INVITE: what is sent from now on, and what is accepted.
+    ///
+    /// Audio in the playout queue is of the old codec, so it is [`clear`](Self::clear)ed. The clock, the SSRC and the
+    /// positions go on.
+    pub fn set_codec(
+        &mut self,
+        now: Instant,
+        payload_type: u8,
+        accept: &[u8],
+        telephone_event: Option<u8>,
+        mut encoder: Box<dyn Encoder>,
+    ) {
+        self.clear(now);
+        self.playout.recode(encoder.sample_rate(), silence(&mut *encoder));
+        self.encoder = encoder;
+        self.config.payload_type = payload_type;
+        self.config.accept = SmallVec::from_slice(accept);
+        self.config.telephone_event = telephone_event;
+        self.in_talk_spurt = false;
     }
 
     /// The call was answered: frame n goes out at `now` + n * 20 ms, until [`close`](Self::close).
@@ -313,6 +333,14 @@ impl Session {
             self.emit(Event::Drained);
         }
     }
+}
+
+/// One frame of silence, encoded.
+fn silence(encoder: &mut dyn Encoder) -> Vec<u8> {
+    let pcm = vec![0; (encoder.sample_rate() / 50) as usize];
+    let mut payload = Vec::with_capacity(pcm.len());
+    encoder.encode(&pcm, &mut payload);
+    payload
 }
 
 /// Slowest and fastest RTP clock of an audio codec.

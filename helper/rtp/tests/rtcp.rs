@@ -1,5 +1,7 @@
 //! The reports of a session, and what it makes of the peer's.
 
+#![allow(clippy::unwrap_used, reason = "tests may")]
+
 mod common;
 
 use common::*;
@@ -169,4 +171,15 @@ fn receiver_report(about: u32, fraction: u8, jitter: u32, last_sr: u32, delay: u
 
 fn word(packet: &[u8], at: usize) -> u32 {
     u32::from_be_bytes(packet[at..at + 4].try_into().unwrap())
+}
+
+#[test]
+fn reports_on_the_rtp_port_are_reports() {
+    let mut leg = Leg::started();
+    leg.receive(&pcmu(0));
+    leg.receive(&receiver_report(SSRC, 128, 0, 0, 0));
+    leg.receive(&pcmu(1));
+    assert_eq!(leg.events(), [latched(), audio(0, 0), audio(1, 0)]);
+    let stats = leg.session.stats();
+    assert_eq!((stats.rtcp_received, stats.remote_fraction_lost, stats.packets_received), (1, Some(0.5), 2));
 }

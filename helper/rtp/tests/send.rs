@@ -111,6 +111,16 @@ fn pause_in_speech_is_kept_when_nothing_is_behind() {
 }
 
 #[test]
+fn stall_in_silence_leaves_nothing_to_make_up_for() {
+    let mut leg = Leg::started();
+    leg.stall_until(1000);
+    leg.run_until(1020);
+    leg.with(|session, now| session.queue_pcm(now, &[0; 1600])).unwrap();
+    leg.run_until(1300);
+    assert_eq!(leg.session.stats().caught_up_frames, 0);
+}
+
+#[test]
 fn marker_starts_each_talk_spurt() {
     let mut leg = Leg::started();
     for _ in 0..2 {
@@ -215,6 +225,22 @@ fn marks_come_when_their_audio_has_been_heard() {
     );
     leg.with(|session, now| session.mark(now, "after".into())).unwrap();
     assert_eq!(leg.timed_events(), [(200, played("after", 80))]);
+}
+
+#[test]
+fn frame_on_the_wire_is_heard_out_before_mark_and_drain() {
+    let mut leg = Leg::started();
+    leg.with(|session, now| session.queue_pcm(now, &[1; 160])).unwrap();
+    leg.run_until(35);
+    assert_eq!(leg.session.queued(), ms(0));
+    leg.with(|session, now| {
+        session.mark(now, "m".into()).unwrap();
+        session.drain(now);
+    });
+    assert_eq!(leg.timed_events(), []);
+    leg.run_until(100);
+    let mark = Event::MarkPlayed { name: "m".into(), played: ms(20) };
+    assert_eq!(leg.timed_events(), [(40, mark), (40, Event::Drained)]);
 }
 
 #[test]
@@ -364,6 +390,31 @@ fn hold_pauses_the_queue_while_the_clock_runs_on() {
             (1060, 104, 9480, false, 0xff)
         ]
     );
+}
+
+#[test]
+fn codec_changes_within_the_stream() {
+    let mut leg = Leg::started();
+    leg.with(|session, now| {
+        session.queue_pcm(now, &[1; 480]).unwrap();
+        session.mark(now, "m".into()).unwrap();
+    });
+    leg.run_until(20);
+    leg.with(|session, now| session.set_codec(now, 9, &[9], None, Box::new(Counting(0))));
+    assert_eq!(leg.events(), [Event::MarkCleared { name: "m".into(), played: ms(20) }]);
+    leg.with(|session, now| session.queue_pcm(now, &[1; 320])).unwrap();
+    leg.run_until(60);
+    let got: Vec<_> =
+        leg.sent().iter().map(|sent| (sent.payload_type, sent.seq, sent.timestamp, sent.marker)).collect();
+    assert_eq!(
+        got,
+        [(0, 100, 1000, false), (0, 101, 1160, true), (9, 102, 1320, true), (9, 103, 1480, false)]
+    );
+    assert_eq!(leg.session.played(), ms(40));
+    assert_eq!(leg.with(|session, now| session.send_dtmf(now, "5", ms(160))), Err(DtmfError::NotNegotiated));
+    leg.receive(&pcmu(0));
+    leg.receive(&packet(9, false, 1, 160, PEER_SSRC, &[1; 160]));
+    assert_eq!(leg.session.stats().packets_received, 1);
 }
 
 #[test]

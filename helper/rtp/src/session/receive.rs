@@ -11,7 +11,7 @@ use crate::keypad::{KeyPress, Keypad};
 use crate::latch::{SourceLatch, Verdict};
 use crate::reception::Reception;
 use crate::timeline::Timeline;
-use crate::{Event, PacketBuf, SessionConfig, Stats};
+use crate::{Event, PacketBuf, SessionConfig, Stats, rtcp};
 
 /// What is known of the peer's stream.
 pub(super) struct Receiver {
@@ -130,6 +130,9 @@ impl Session {
     pub fn handle_rtp(&mut self, now: Instant, source: SocketAddr, datagram: &[u8]) {
         if self.closed {
             return;
+        }
+        if rtcp::is_rtcp(datagram) {
+            return self.handle_rtcp(now, source, datagram); // the peer uses one port for both (RFC 5761 §4)
         }
         let Ok(packet) = RtpPacket::parse(datagram) else {
             self.stats.malformed += 1;

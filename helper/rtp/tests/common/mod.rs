@@ -1,5 +1,6 @@
 //! A call leg in virtual time: runs a session, collects what it says, and speaks for the peer.
 #![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, reason = "tests may")]
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
