@@ -1,1 +1,4 @@
 //! The relay.
+
+pub mod config;
+pub mod logging;

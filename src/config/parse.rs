@@ -1,0 +1,147 @@
+//! Turns the text of a value into its type, or says what is expected.
+
+use std::{ops::RangeInclusive, time::Duration};
+
+use model::audio::Codec;
+use tracing::Level;
+
+use super::{AnswerMode, NumberPattern};
+
+/// `Err`: what is expected, as the end of the sentence "NAME=value: ...".
+pub(super) type Parsed<T> = Result<T, String>;
+
+pub(super) fn flag(text: &str) -> Parsed<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "0" | "false" | "no" | "off" => Ok(false),
+        _ => Err("expected 1 or 0 (or true, false, yes, no, on, off)".to_owned()),
+    }
+}
+
+/// A port; 0 lets the operating system choose.
+pub(super) fn port_or_any(text: &str) -> Parsed<u16> {
+    text.parse().map_err(|_| "expected a port from 0 to 65535, 0 for any free port".to_owned())
+}
+
+pub(super) fn port(text: &str) -> Parsed<u16> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("expected a port from 1 to 65535".to_owned()),
+        Ok(port) => Ok(port),
+    }
+}
+
+/// A whole number in `range`.
+pub(super) fn count(range: RangeInclusive<usize>) -> impl Fn(&str) -> Parsed<usize> {
+    move |text| match text.parse() {
+        Ok(n) if range.contains(&n) => Ok(n),
+        _ => Err(format!("expected a whole number from {} to {}", range.start(), range.end())),
+    }
+}
+
+/// Seconds, decimals allowed, more than none and at most 7 days.
+pub(super) fn seconds(text: &str) -> Parsed<Duration> {
+    match duration(text) {
+        Some(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err("expected seconds from 0.001 to 604800, for example 30 or 0.5".to_owned()),
+    }
+}
+
+/// Seconds, decimals allowed; 0 is no limit.
+pub(super) fn seconds_or_none(text: &str) -> Parsed<Option<Duration>> {
+    match duration(text) {
+        Some(duration) => Ok((!duration.is_zero()).then_some(duration)),
+        None => Err("expected seconds from 0.001 to 604800, or 0 for no limit".to_owned()),
+    }
+}
+
+/// Seconds rounded to milliseconds. Only digits and a point: no sign, exponent, `inf` or `nan`.
+fn duration(text: &str) -> Option<Duration> {
+    const WEEK: f64 = 604_800.0;
+    if !text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+        return None;
+    }
+    let seconds: f64 = text.parse().ok()?;
+    let duration = (seconds <= WEEK).then(|| Duration::from_millis((seconds * 1000.0).round() as u64))?;
+    // A value that is not 0 must not round to 0, which has a meaning of its own.
+    (!duration.is_zero() || seconds == 0.0).then_some(duration)
+}
+
+/// Payload types or names, each at most once, in order of preference.
+pub(super) fn codecs(text: &str) -> Parsed<Vec<Codec>> {
+    let mut codecs = Vec::new();
+    for item in text.split(',').map(str::trim) {
+        match item.parse() {
+            Ok(codec) if !codecs.contains(&codec) => codecs.push(codec),
+            Ok(_) => return Err("expected each codec once".to_owned()),
+            Err(_) => {
+                return Err(
+                    "expected payload types or names with commas between them: 0 (PCMU), 8 (PCMA), 9 (G722)"
+                        .to_owned(),
+                );
+            }
+        }
+    }
+    Ok(codecs)
+}
+
+pub(super) fn answer_mode(text: &str) -> Parsed<AnswerMode> {
+    match text {
+        "auto" => Ok(AnswerMode::Auto),
+        "client" => Ok(AnswerMode::Client),
+        _ => Err("expected auto or client".to_owned()),
+    }
+}
+
+pub(super) fn number_pattern(text: &str) -> Parsed<NumberPattern> {
+    NumberPattern::new(text).map_err(|error| format!("expected a regular expression: {error}"))
+}
+
+pub(super) fn level(text: &str) -> Parsed<Level> {
+    match text.to_ascii_uppercase().as_str() {
+        "ERROR" => Ok(Level::ERROR),
+        "WARNING" | "WARN" => Ok(Level::WARN),
+        "INFO" => Ok(Level::INFO),
+        "DEBUG" => Ok(Level::DEBUG),
+        "TRACE" => Ok(Level::TRACE),
+        _ => Err("expected ERROR, WARNING, INFO, DEBUG or TRACE".to_owned()),
+    }
+}
+
+/// Text that may stand in a SIP message or a path: no control characters.
+pub(super) fn line(text: &str) -> Parsed<String> {
+    if text.chars().any(char::is_control) {
+        return Err("expected text without control characters".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_may_have_decimals_and_nothing_else() {
+        assert_eq!(seconds("0.25"), Ok(Duration::from_millis(250)));
+        assert_eq!(seconds("604800"), Ok(Duration::from_secs(604_800)));
+        for wrong in ["0", "-1", "1e3", "inf", "nan", "30s", "604801", "", ".", "0.0001", "+5"] {
+            assert!(seconds(wrong).is_err(), "{wrong:?}");
+        }
+        assert_eq!(seconds_or_none("0.0"), Ok(None));
+        assert!(seconds_or_none("0.0001").is_err());
+    }
+
+    #[test]
+    fn codecs_keep_their_order_and_are_listed_once() {
+        assert_eq!(codecs("9, PCMA,0"), Ok(vec![Codec::G722, Codec::Pcma, Codec::Pcmu]));
+        for wrong in ["", "0,", "0,0", "0,pcmu", "18", "opus"] {
+            assert!(codecs(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn flags_are_one_and_zero_or_words() {
+        assert_eq!(["1", "TRUE", "yes", "On"].map(flag), [Ok(true), Ok(true), Ok(true), Ok(true)]);
+        assert_eq!(["0", "false", "no", "OFF"].map(flag), [Ok(false), Ok(false), Ok(false), Ok(false)]);
+        assert!(flag("2").is_err());
+    }
+}

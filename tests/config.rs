@@ -1,0 +1,474 @@
+//! What the relay makes of its settings: values, precedence, problems and warnings. The process environment is not touched.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+    fs,
+    net::{Ipv4Addr, Ipv6Addr, UdpSocket},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use model::{audio::Codec, mode::Mode};
+use sip_relay::config::{AnswerMode, Config, LoadError, Loaded, SETTINGS};
+
+/// Name, a value that is not the default, what else must be set for it, and whether a configuration has taken it.
+type Case = (&'static str, &'static str, &'static [(&'static str, &'static str)], fn(&Config) -> bool);
+
+const CASES: &[Case] = &[
+    ("OPENAI_API_KEY", "sk-1", &[], |c| c.openai_api_key.as_ref().is_some_and(|key| key.expose() == "sk-1")),
+    ("STRICT_CONFIG", "1", &[("OPENAI_API_KEY", "sk-1")], |c| c.strict),
+    ("SIP_LOCAL_IP", "0.0.0.0", &[("SIP_ADVERTISED_IP", "127.0.0.1")], |c| {
+        c.sip.local.ip() == Ipv4Addr::UNSPECIFIED && c.sip.advertised_ip == Ipv4Addr::LOCALHOST
+    }),
+    ("SIP_LOCAL_PORT", "0", &[], |c| c.sip.local.port() == 0),
+    ("SIP_SERVER_IP", "127.0.0.1", &[], |c| {
+        c.sip.server_addr().map(|a| a.to_string()).as_deref() == Some("127.0.0.1:5060")
+    }),
+    ("SIP_TRANSFER_PORT", "5070", &[("SIP_SERVER_IP", "127.0.0.1")], |c| {
+        c.sip.server_addr().map(|a| a.to_string()).as_deref() == Some("127.0.0.1:5070")
+    }),
+    ("SIP_ADVERTISED_IP", "192.0.2.7", &[], |c| c.sip.advertised_ip == Ipv4Addr::new(192, 0, 2, 7)),
+    ("SIP_USERNAME", "1001", &[], |c| c.sip.username.as_deref() == Some("1001")),
+    ("SIP_PASSWORD", " pw ", &[("SIP_USERNAME", "1001")], |c| {
+        c.sip.password.as_ref().is_some_and(|password| password.expose() == " pw ")
+    }),
+    ("WS_HOST", "0.0.0.0", &[("WS_TOKEN", "t")], |c| c.ws.listen.ip() == Ipv4Addr::UNSPECIFIED),
+    ("WS_PORT", "0", &[], |c| c.ws.listen.port() == 0),
+    ("WS_MODE", "multi", &[], |c| c.ws.mode == Mode::Multi),
+    ("WS_TOKEN", "t", &[], |c| c.ws.token.as_ref().is_some_and(|token| token.matches("t"))),
+    ("WS_ALLOW_ANONYMOUS", "1", &[], |c| c.ws.allow_anonymous),
+    ("WS_MAX_CONNECTIONS", "2", &[], |c| c.ws.max_connections == 2),
+    ("WS_MAX_MESSAGE_BYTES", "65536", &[], |c| c.ws.max_message_bytes == 65_536),
+    ("WS_SEND_QUEUE_MAX", "10", &[], |c| c.ws.send_queue_max == 10),
+    ("WS_RECV_QUEUE_MAX", "11", &[], |c| c.ws.recv_queue_max == 11),
+    ("RTP_PORT_START", "30000", &[], |c| (c.rtp.port_start, c.rtp.port_end) == (30_000, 31_010)),
+    ("RTP_PORT_END", "32000", &[], |c| (c.rtp.port_start, c.rtp.port_end) == (31_000, 32_000)),
+    ("RTP_SEND_QUEUE_MAX", "500", &[], |c| c.rtp.send_queue_max == Some(500)),
+    ("RTP_RECV_QUEUE_MAX", "50", &[], |c| c.rtp.recv_queue_max == 50),
+    ("RTP_SILENCE_FILL", "0", &[], |c| !c.rtp.silence_fill),
+    ("RTP_SYMMETRIC", "0", &[], |c| !c.rtp.symmetric),
+    ("RTP_INACTIVITY_TIMEOUT", "2.5", &[], |c| c.rtp.inactivity_timeout == Duration::from_millis(2500)),
+    ("RTP_ESTABLISHMENT_TIMEOUT", "5", &[], |c| c.rtp.establishment_timeout == Duration::from_secs(5)),
+    ("RELAY_CODECS", "9,PCMA", &[], |c| c.relay.codecs == [Codec::G722, Codec::Pcma]),
+    ("RELAY_ANSWER_MODE", "client", &[], |c| c.relay.answer_mode == AnswerMode::Client),
+    ("RELAY_RING_TIMEOUT", "3", &[], |c| c.relay.ring_timeout == Duration::from_secs(3)),
+    ("RELAY_INVITE_TIMEOUT", "4", &[], |c| c.relay.invite_timeout == Duration::from_secs(4)),
+    ("CALL_NUMBER_PATTERN", "[0-9]{4}", &[], |c| {
+        c.relay.number_pattern.matches("1234") && !c.relay.number_pattern.matches("0912341234")
+    }),
+    ("MAX_CALLS", "2", &[], |c| c.relay.max_calls == Some(2)),
+    ("MAX_CALL_DURATION", "0", &[], |c| c.relay.max_call_duration.is_none()),
+    ("RECORDING_DIR", "/srv/rec", &[], |c| c.files.recording_dir == Path::new("/srv/rec")),
+    ("MAX_RECORDING_AGE_DAYS", "1", &[], |c| c.files.max_recording_age == Some(Duration::from_secs(86_400))),
+    ("OUTPUT_DIR", "/srv/out", &[], |c| {
+        c.files.output_dir == Path::new("/srv/out")
+            && c.files.greeting == Path::new("/srv/out/transcode/greeting.wav")
+    }),
+    ("GREETING_FILE", "/srv/hi.wav", &[], |c| c.files.greeting == Path::new("/srv/hi.wav")),
+    ("LOG_LEVEL", "warning", &[], |c| c.log.level == tracing::Level::WARN),
+    ("SIP_LOG_FILE", "/srv/a.log", &[], |c| c.log.file == Path::new("/srv/a.log")),
+    ("LOG_MASK", "0", &[], |c| !c.log.mask),
+];
+
+#[test]
+fn each_setting_reaches_its_field() {
+    for (name, value, others, taken) in CASES {
+        let without = Setup::new().env(others).load().unwrap().config;
+        assert!(!taken(&without), "{name}: the test's value is the default");
+        let with = Setup::new().env(others).env(&[(name, value)]).load().unwrap().config;
+        assert!(taken(&with), "{name}={value} gave {with:?}");
+    }
+    // SIP_REGISTER has one value that is not its default, and that is refused for now.
+    let listed: BTreeSet<_> =
+        SETTINGS.iter().map(|s| s.name).filter(|name| *name != "SIP_REGISTER").collect();
+    assert_eq!(CASES.iter().map(|case| case.0).collect::<BTreeSet<_>>(), listed);
+}
+
+#[test]
+fn registration_is_refused_as_not_available_yet() {
+    let errors = Setup::new().env(&[("SIP_REGISTER", "true")]).errors();
+    assert_eq!(errors, "SIP_REGISTER=true (environment): registration is not available yet; leave it unset");
+    assert!(!Setup::new().env(&[("SIP_REGISTER", "0")]).load().unwrap().config.sip.register);
+}
+
+#[test]
+fn settings_that_are_not_set_have_the_documented_defaults() {
+    let setup = Setup::new();
+    let config = setup.load().unwrap().config;
+    assert_eq!(config.sip.local.to_string(), "127.0.0.1:5062");
+    assert_eq!((config.sip.server, config.sip.transfer_port), (None, 5060));
+    assert_eq!(config.ws.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!((config.rtp.port_start, config.rtp.port_end), (31_000, 31_010));
+    assert_eq!(config.files.recording_dir, setup.folder.join("recording"));
+    assert_eq!(config.files.greeting, setup.folder.join("output/transcode/greeting.wav"));
+    assert_eq!(config.log.file, setup.folder.join("sip_server.log"));
+}
+
+#[test]
+fn configuration_for_tests_differs_from_the_defaults_in_ports_and_folders_only() {
+    let mut expected = Setup::new().load().unwrap().config;
+    let got = Config::for_tests();
+    assert_eq!((got.sip.local.port(), got.ws.listen.port()), (0, 0));
+    let folder = got.log.file.parent().unwrap().to_owned();
+    assert_ne!(Config::for_tests().log.file, got.log.file);
+
+    expected.sip.local.set_port(0);
+    expected.ws.listen.set_port(0);
+    (expected.rtp.port_start, expected.rtp.port_end) = (20_000, 29_999);
+    expected.log.file = folder.join("sip_server.log");
+    expected.files.recording_dir = folder.join("recording");
+    expected.files.output_dir = folder.join("output");
+    expected.files.greeting = folder.join("output/transcode/greeting.wav");
+    assert_eq!(format!("{got:?}"), format!("{expected:?}"));
+}
+
+#[test]
+fn flag_wins_over_set_over_environment_over_file_over_default() {
+    let all = || Setup::new().env(&[("WS_PORT", "3")]).file("WS_PORT=4\n");
+    let port = |setup: Setup| setup.load().unwrap().config.ws.listen.port();
+    assert_eq!(port(all().args(&["--ws-port", "1", "--set", "WS_PORT=2"])), 1);
+    assert_eq!(port(all().args(&["--set", "WS_PORT=9", "--set", "WS_PORT=2"])), 2);
+    assert_eq!(port(all()), 3);
+    assert_eq!(port(Setup::new().file("WS_PORT=4\n")), 4);
+    assert_eq!(port(Setup::new()), 8080);
+}
+
+#[test]
+fn empty_value_means_the_default_and_hides_lower_layers() {
+    let config = Setup::new().env(&[("WS_PORT", " ")]).file("WS_PORT=4\n").load().unwrap().config;
+    assert_eq!(config.ws.listen.port(), 8080);
+}
+
+#[test]
+fn every_common_flag_sets_its_setting() {
+    let args = [
+        "--sip-local-ip=127.0.0.1",
+        "--sip-local-port=1",
+        "--sip-server-ip=127.0.0.1",
+        "--ws-host=localhost",
+        "--ws-port=2",
+        "--log-level=debug",
+    ];
+    // Names are resolved, and this one may be an IPv6 address.
+    let config = Setup::new().args(&args).load().unwrap().config;
+    assert_eq!(config.sip.local.to_string(), "127.0.0.1:1");
+    assert_eq!(config.sip.server_addr().unwrap().to_string(), "127.0.0.1:5060");
+    assert!(config.ws.listen.ip().is_loopback());
+    assert_eq!((config.ws.listen.port(), config.log.level), (2, tracing::Level::DEBUG));
+}
+
+#[test]
+fn all_problems_are_reported_together_with_name_value_and_expectation() {
+    let errors = Setup::new()
+        .args(&["--ws-port", "99999", "--set", "WS_PROT=1", "--set", "nonsense"])
+        .env(&[("SIP_LOCAL_IP", "localhost"), ("RELAY_CODECS", "0,18")])
+        .file("LOG_LEVEL=loud\nRTP_INACTIVITY_TIMEOUT=0\nCALL_NUMBER_PATTERN='['\n")
+        .errors();
+    let expected = [
+        "WS_PROT (command line): there is no setting of this name; did you mean WS_PORT?",
+        "--set takes NAME=VALUE, for example --set LOG_LEVEL=DEBUG",
+        "SIP_LOCAL_IP=localhost (environment): expected an IP address, not a name",
+        "WS_PORT=99999 (command line): expected a port from 0 to 65535, 0 for any free port",
+        "RTP_INACTIVITY_TIMEOUT=0 (.env file): expected seconds from 0.001 to 604800, for example 30 or 0.5",
+        "RELAY_CODECS=0,18 (environment): expected payload types or names with commas between them: 0 (PCMU), \
+         8 (PCMA), 9 (G722)",
+        "CALL_NUMBER_PATTERN=[ (.env file): expected a regular expression: ",
+        "LOG_LEVEL=loud (.env file): expected ERROR, WARNING, INFO, DEBUG or TRACE",
+    ];
+    let lines: Vec<_> = errors.lines().collect();
+    assert_eq!(lines.len(), expected.len(), "{errors}");
+    for (line, start) in lines.iter().zip(expected) {
+        assert!(line.starts_with(start), "{line}\n{start}");
+    }
+}
+
+#[test]
+fn secrets_are_never_shown() {
+    let secrets =
+        [("SIP_PASSWORD", "hunter2\u{7}"), ("WS_TOKEN", "hunter2\u{7}"), ("OPENAI_API_KEY", "hunter2\u{7}")];
+    let errors = Setup::new().env(&secrets).errors();
+    assert_eq!(errors.lines().count(), 3, "{errors}");
+    assert!(errors.contains("WS_TOKEN (environment): expected text without control characters"), "{errors}");
+    assert!(!errors.contains("hunter2"), "{errors}");
+
+    let secrets = secrets.map(|(name, _)| (name, "hunter2"));
+    let loaded = Setup::new().env(&secrets).env(&[("SIP_USERNAME", "u")]).load().unwrap();
+    assert!(!format!("{loaded:?}").contains("hunter2"));
+}
+
+#[test]
+fn unreadable_line_of_the_file_is_reported_by_number_only() {
+    let setup = Setup::new().file("\u{feff}WS_PORT=4\n# a comment's apostrophe\nSIP_PASSWORD=hunter2 more\n");
+    let errors = setup.errors();
+    assert!(errors.contains(".env, line 3: expected NAME=value; put a value with blanks"), "{errors}");
+    assert!(!errors.contains("hunter2"), "{errors}");
+}
+
+#[test]
+fn byte_order_mark_and_blank_end_of_the_file_do_no_harm() {
+    let config = Setup::new().file("\u{feff}WS_PORT=4\r\nWS_MODE=hex ").load().unwrap().config;
+    assert_eq!((config.ws.listen.port(), config.ws.mode), (4, Mode::Hex));
+}
+
+#[test]
+fn single_quotes_keep_a_value_as_it_is() {
+    let config = Setup::new()
+        .file("CALL_NUMBER_PATTERN='^\\+?[0-9]{3}$'\nSIP_USERNAME=u\nSIP_PASSWORD='a#b $HOME \"c'\n")
+        .load()
+        .unwrap()
+        .config;
+    assert_eq!(config.relay.number_pattern.as_str(), "^\\+?[0-9]{3}$");
+    assert_eq!(config.sip.password.unwrap().expose(), "a#b $HOME \"c");
+}
+
+#[test]
+fn file_does_not_change_the_process_environment() {
+    Setup::new().file("RELAY_CONFIG_TEST_MARKER=1\n").load().unwrap();
+    assert!(std::env::var_os("RELAY_CONFIG_TEST_MARKER").is_none());
+}
+
+#[test]
+fn named_env_file_must_exist_and_replaces_the_one_in_the_folder() {
+    let setup = Setup::new().file("WS_PORT=4\n");
+    fs::write(setup.folder.join("other.env"), "RTP_PORT_END=31020\n").unwrap();
+    let config = setup.args(&["--env-file", "other.env"]).load().unwrap().config;
+    assert_eq!((config.ws.listen.port(), config.rtp.port_end), (8080, 31_020));
+
+    let errors = Setup::new().args(&["--env-file", "absent.env"]).errors();
+    assert!(errors.contains("absent.env: "), "{errors}");
+}
+
+#[test]
+fn probable_mistakes_in_the_file_are_warnings_that_name_the_nearest_setting() {
+    let file = "SIP_SERVR_IP=10.0.0.1\nrtp_port_end=31020\nWS_ZZZZZZZZZZ=1\nLOGLEVEL=DEBUG\nWS_URL=ws://x\nSIP_SERVER_PORT=80\nPATH_TO_X=1\n";
+    let warnings = Setup::new().env(&[("OPENAI_API_KEY", "k")]).file(file).load().unwrap().warnings;
+    assert_eq!(
+        warnings,
+        [
+            "LOGLEVEL (.env file): there is no setting of this name; did you mean LOG_LEVEL?",
+            "SIP_SERVR_IP (.env file): there is no setting of this name; did you mean SIP_SERVER_IP?",
+            "WS_ZZZZZZZZZZ (.env file): there is no setting of this name; docs/configuration.md lists them all",
+            "rtp_port_end (.env file): there is no setting of this name; did you mean RTP_PORT_END?",
+        ]
+    );
+}
+
+#[test]
+fn missing_key_is_a_warning_and_with_strict_config_an_error() {
+    assert_eq!(Setup::new().load().unwrap().warnings, ["OPENAI_API_KEY is required for AI features"]);
+    assert_eq!(Setup::new().env(&[("OPENAI_API_KEY", "k")]).load().unwrap().warnings, [""; 0]);
+    let strict = Setup::new().env(&[("STRICT_CONFIG", "1")]);
+    assert_eq!(strict.errors(), "OPENAI_API_KEY is required");
+    assert_eq!(strict.load().unwrap_err().exit_code(), 1);
+}
+
+#[test]
+fn strict_config_turns_warnings_into_errors() {
+    let strict = Setup::new().env(&[("STRICT_CONFIG", "1"), ("OPENAI_API_KEY", "k")]).file("WS_PROT=1\n");
+    assert_eq!(
+        strict.errors(),
+        "WS_PROT (.env file): there is no setting of this name; did you mean WS_PORT?"
+    );
+}
+
+#[test]
+fn websocket_beyond_loopback_needs_a_token_or_consent() {
+    let errors = Setup::new().env(&[("WS_HOST", "0.0.0.0")]).errors();
+    assert!(errors.starts_with("WS_HOST=0.0.0.0 (environment): "), "{errors}");
+    assert!(errors.contains("WS_TOKEN") && errors.contains("WS_ALLOW_ANONYMOUS=1"), "{errors}");
+    for consent in [("WS_TOKEN", "t"), ("WS_ALLOW_ANONYMOUS", "1")] {
+        assert!(Setup::new().env(&[("WS_HOST", "0.0.0.0"), consent]).load().is_ok(), "{consent:?}");
+    }
+}
+
+#[test]
+fn address_of_another_machine_is_an_error_that_names_the_variable() {
+    // 192.0.2.0/24 is for documentation (RFC 5737), no machine has it.
+    for name in ["SIP_LOCAL_IP", "WS_HOST"] {
+        let errors = Setup::new().env(&[(name, "192.0.2.1"), ("WS_TOKEN", "t")]).errors();
+        let start = format!("{name}=192.0.2.1 (environment): expected an address of this machine (");
+        assert!(errors.starts_with(&start), "{errors}");
+    }
+}
+
+#[test]
+fn unset_local_address_is_the_one_from_which_the_pbx_is_reached() {
+    let config = Setup::new().env(&[("SIP_SERVER_IP", "localhost")]).load().unwrap().config;
+    let server = config.sip.server.unwrap();
+    assert_eq!(server.host, "localhost");
+    assert!(server.ip.is_loopback() && config.sip.local.ip() == server.ip);
+    assert_eq!(config.sip.advertised_ip, server.ip);
+}
+
+#[test]
+fn address_for_all_is_advertised_as_the_one_from_which_the_pbx_is_reached() {
+    let all = ("SIP_LOCAL_IP", "0.0.0.0");
+    let config = Setup::new().env(&[all, ("SIP_SERVER_IP", "127.0.0.1")]).load().unwrap().config;
+    assert_eq!(config.sip.advertised_ip, Ipv4Addr::LOCALHOST);
+    let errors = Setup::new().env(&[all]).errors();
+    assert!(
+        errors.starts_with("SIP_LOCAL_IP=0.0.0.0 (environment): ") && errors.contains("SIP_ADVERTISED_IP"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn addresses_that_no_peer_can_have_are_refused() {
+    for (name, value) in [
+        ("SIP_SERVER_IP", "0.0.0.0"),
+        ("SIP_SERVER_IP", "239.0.0.1"),
+        ("SIP_SERVER_IP", "sip:pbx"),
+        ("SIP_SERVER_IP", "10.0.0.1:5060"),
+        ("SIP_ADVERTISED_IP", "0.0.0.0"),
+        ("SIP_ADVERTISED_IP", "relay.example.com"),
+        ("SIP_ADVERTISED_IP", "2001:db8::1"),
+        ("SIP_TRANSFER_PORT", "0"),
+    ] {
+        let errors = Setup::new().env(&[(name, value)]).errors();
+        assert!(errors.starts_with(&format!("{name}={value} (environment): expected ")), "{errors}");
+    }
+}
+
+#[test]
+fn pbx_that_is_the_relay_itself_is_refused() {
+    let itself = [("SIP_SERVER_IP", "127.0.0.1"), ("SIP_TRANSFER_PORT", "5062")];
+    assert!(Setup::new().env(&itself).errors().contains("127.0.0.1:5062 is the relay's own SIP address"));
+}
+
+#[test]
+fn ipv6_is_accepted_everywhere() {
+    if UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_err() {
+        #[allow(clippy::print_stdout)]
+        {
+            println!("skipped: no IPv6 on this machine");
+        }
+        return;
+    }
+    let settings = [("SIP_LOCAL_IP", "[::1]"), ("SIP_SERVER_IP", "::1"), ("WS_HOST", "::1")];
+    let config =
+        Setup::new().env(&settings).env(&[("SIP_ADVERTISED_IP", "2001:db8::1")]).load().unwrap().config;
+    assert_eq!(config.sip.local.to_string(), "[::1]:5062");
+    assert_eq!(config.sip.server.as_ref().unwrap().host, "[::1]");
+    assert_eq!(config.sip.server_addr().unwrap().to_string(), "[::1]:5060");
+    assert_eq!(config.sip.advertised_ip.to_string(), "2001:db8::1");
+    assert_eq!(config.ws.listen.to_string(), "[::1]:8080");
+
+    let errors = Setup::new().env(&[("SIP_LOCAL_IP", "127.0.0.1"), ("SIP_SERVER_IP", "::1")]).errors();
+    assert!(
+        errors.starts_with("SIP_SERVER_IP=::1 (environment): expected an address of the same family"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn port_range_without_room_for_a_pair_is_refused() {
+    let range = |start, end| Setup::new().env(&[("RTP_PORT_START", start), ("RTP_PORT_END", end)]);
+    for (start, end) in [("31000", "31000"), ("31001", "31002"), ("31010", "31000"), ("65535", "65535")] {
+        let errors = range(start, end).errors();
+        assert!(
+            errors.starts_with(&format!("RTP_PORT_START={start} (environment): expected a range")),
+            "{errors}"
+        );
+    }
+    for (start, end) in [("31000", "31001"), ("31001", "31003")] {
+        assert!(range(start, end).load().is_ok(), "{start}-{end}");
+    }
+    let errors = Setup::new().env(&[("RTP_PORT_END", "30000")]).errors();
+    assert!(errors.starts_with("RTP_PORT_END=30000 (environment): "), "{errors}");
+}
+
+#[test]
+fn password_needs_its_user() {
+    let errors = Setup::new().env(&[("SIP_PASSWORD", "pw")]).errors();
+    assert_eq!(errors, "SIP_PASSWORD (environment): a password needs its user; set SIP_USERNAME as well");
+}
+
+#[test]
+fn guards_that_do_not_exist_yet_are_refused_not_ignored() {
+    let errors = Setup::new().file("SIP_ALLOWED_PEERS=10.0.0.0/8\n").errors();
+    assert!(errors.starts_with("SIP_ALLOWED_PEERS (.env file): this guard is not available yet"), "{errors}");
+}
+
+#[test]
+fn greeting_that_was_named_and_is_missing_is_a_warning() {
+    let setup = Setup::new().env(&[("OPENAI_API_KEY", "k"), ("GREETING_FILE", "hi.wav")]);
+    let file = setup.folder.join("hi.wav");
+    let expected =
+        format!("GREETING_FILE={}: there is no such file, calls start without a greeting", file.display());
+    assert_eq!(setup.load().unwrap().warnings, [expected]);
+    fs::write(file, "").unwrap();
+    assert_eq!(setup.load().unwrap().warnings, [""; 0]);
+}
+
+#[test]
+fn missing_folders_are_created_and_a_file_in_their_place_is_named() {
+    let setup = Setup::new();
+    let files = setup.load().unwrap().config.files;
+    files.create_dirs().unwrap();
+    for folder in ["recording", "output/convented", "output/response", "output/transcode"] {
+        assert!(setup.folder.join(folder).is_dir(), "{folder}");
+    }
+    files.create_dirs().unwrap();
+
+    fs::write(setup.folder.join("taken"), "").unwrap();
+    let setup = setup.env(&[("RECORDING_DIR", "taken/x")]);
+    let error = setup.load().unwrap().config.files.create_dirs().unwrap_err().to_string();
+    assert!(error.starts_with("cannot create ") && error.contains("taken/x (RECORDING_DIR): "), "{error}");
+}
+
+#[test]
+fn help_ends_well_and_an_unknown_flag_with_2() {
+    let help = Setup::new().args(&["--help"]).load().unwrap_err();
+    assert!(help.to_string().contains("--sip-server-ip <HOST>"), "{help}");
+    assert_eq!(help.exit_code(), 0);
+    let unknown = Setup::new().args(&["--sip-server"]).load().unwrap_err();
+    assert_eq!(unknown.exit_code(), 2);
+}
+
+/// One start of the relay in a folder of its own.
+struct Setup {
+    args: Vec<OsString>,
+    env: BTreeMap<String, String>,
+    folder: PathBuf,
+}
+
+impl Setup {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let folder = format!("config-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(folder);
+        fs::create_dir_all(&folder).unwrap();
+        Self { args: vec!["main".into()], env: BTreeMap::new(), folder }
+    }
+
+    fn args(mut self, args: &[&str]) -> Self {
+        self.args.extend(args.iter().map(OsString::from));
+        self
+    }
+
+    fn env(mut self, env: &[(&str, &str)]) -> Self {
+        self.env.extend(env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        self
+    }
+
+    fn file(self, text: &str) -> Self {
+        fs::write(self.folder.join(".env"), text).unwrap();
+        self
+    }
+
+    fn load(&self) -> Result<Loaded, LoadError> {
+        Config::load(self.args.iter().cloned(), |name| self.env.get(name).cloned(), &self.folder)
+    }
+
+    fn errors(&self) -> String {
+        self.load().expect_err("the settings are wrong").to_string()
+    }
+}
+
+impl Drop for Setup {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
