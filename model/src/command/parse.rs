@@ -193,7 +193,8 @@ fn selection(verb: &'static str, arg: &str) -> Result<Selection, CommandError> {
 
 /// `{call-id}##{digits}[##{ms}]`. Digits may hold `#`, so the call id ends at the first `##` that leaves valid digits.
 fn dtmf(arg: &str) -> Result<Command, CommandError> {
-    let (left, digits, duration) = arg
+    let searched = if arg.len() > MAX_SPLIT { "" } else { arg };
+    let (left, digits, duration) = searched
         .match_indices('#')
         .filter(|(at, _)| arg[at + 1..].starts_with('#'))
         .find_map(|(at, _)| {
@@ -260,7 +261,7 @@ fn id_and_text(verb: &'static str, arg: &str, form: &'static str) -> Result<(Cal
 
 /// Splits at the last `##`; of a longer run of `#`, the first two separate (a call id does not end in `#`).
 fn split_last(arg: &str) -> Option<(&str, &str)> {
-    let at = arg.rfind("##")?;
+    let at = if arg.len() > MAX_SPLIT { None } else { arg.rfind("##") }?;
     let left = arg[..at].trim_end_matches('#');
     Some((left, &arg[left.len() + 2..]))
 }
@@ -291,6 +292,9 @@ const MAX_DIGITS: usize = 128;
 
 /// Longest file name or transfer target, bytes.
 const MAX_TEXT: usize = 1024;
+
+/// Longest pair of arguments that is split, bytes: nothing longer can be valid.
+const MAX_SPLIT: usize = CallId::MAX_ARG + 2 + MAX_TEXT;
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
