@@ -7,6 +7,7 @@
 pub mod auth;
 pub mod msg;
 
+mod dialog;
 mod endpoint;
 mod tx;
 mod ua;
