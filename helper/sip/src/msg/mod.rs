@@ -31,6 +31,6 @@ pub use scan::Params;
 pub use status::StatusCode;
 pub use text::ByteStr;
 pub use uri::{Host, Scheme, Uri, UriError};
-pub use validate::{RequestFault, validate_request};
+pub use validate::{RequestFault, validate_request, validate_response};
 pub use via::{Transport, Via};
 pub use views::{CSeq, MediaType, RAck, SessionExpires};
