@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use crate::msg::{ByteStr, HeaderError, HeaderName, Message};
 
-pub(crate) use hop::{Hop, address_of};
+pub(crate) use hop::Hop;
 
 /// One side's view of a dialog.
 #[derive(Debug)]
@@ -16,7 +16,6 @@ pub(crate) struct Dialog {
     pub(crate) call_id: Box<str>,
     /// Our From or To value with its tag.
     pub(crate) local: Box<str>,
-    pub(crate) local_tag: Box<str>,
     /// The peer's To or From value with its tag.
     pub(crate) remote: Box<str>,
     /// Empty when the peer sent none (RFC 2543).
@@ -49,7 +48,6 @@ impl Dialog {
         Ok(Self {
             call_id: boxed(&request.call_id()?),
             local: format!("{};tag={local_tag}", text(HeaderName::To)?).into(),
-            local_tag: local_tag.into(),
             remote: boxed(&text(HeaderName::From)?),
             remote_tag: request.from()?.tag().unwrap_or("").into(),
             local_seq: 0,
@@ -74,7 +72,6 @@ impl Dialog {
         Ok(Self {
             call_id: boxed(&request.call_id()?),
             local: boxed(&text(request, HeaderName::From)?),
-            local_tag: request.from()?.tag().unwrap_or("").into(),
             remote: boxed(&text(response, HeaderName::To)?),
             remote_tag: response.to()?.tag().unwrap_or("").into(),
             local_seq: request.cseq()?.number,

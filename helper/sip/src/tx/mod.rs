@@ -18,7 +18,7 @@ mod timer;
 pub(crate) use client::{ClientNotice, ClientTx, Clients, Purpose, SuccessAck, Withdrawal};
 pub(crate) use key::{ClientKey, ServerKey};
 pub(crate) use queue::{TimerKey, TimerQueue};
-pub(crate) use server::{Reply, ServerNotice, ServerTx, Servers};
+pub(crate) use server::{Reply, ServerNotice, Servers};
 pub(crate) use timer::{Timer, interval};
 
 /// What a transition asks for, in order.

@@ -272,6 +272,14 @@ impl Calls {
         self.live.get_mut(&key).map(|call| &mut call.state)
     }
 
+    /// The 2xx of a call that waits for its ACK.
+    pub(crate) fn unacked(&mut self, key: CallKey) -> Option<&mut Unacked> {
+        match self.state(key)? {
+            State::Up(up) => up.unacked.as_mut(),
+            _ => None,
+        }
+    }
+
     pub(crate) fn get_mut(&mut self, key: CallKey) -> Option<&mut Call> {
         self.live.get_mut(&key)
     }

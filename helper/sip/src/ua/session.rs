@@ -101,9 +101,7 @@ impl Endpoint {
             Some(State::Up(up)) if up.theirs.is_some() || up.unacked.is_some() => {
                 Some((StatusCode::SERVER_INTERNAL_ERROR, &pending))
             }
-            Some(State::Up(Up { ours: Some(OurOffer { phase: OfferPhase::Sent { .. }, .. }), .. })) => {
-                Some((StatusCode::REQUEST_PENDING, &[]))
-            }
+            Some(State::Up(up)) if up.has_sent_offer() => Some((StatusCode::REQUEST_PENDING, &[])),
             Some(State::Up(up)) => {
                 up.dialog.refresh_target(request);
                 up.dialog.peer = source;
@@ -143,10 +141,7 @@ impl Endpoint {
             (Some(State::Calling(_)), Some(_)) => (StatusCode::REQUEST_PENDING, &[][..]),
             (Some(State::Ringing(_)), Some(_)) => busy,
             (Some(State::Up(up)), Some(_)) if up.theirs.is_some() => busy,
-            (
-                Some(State::Up(Up { ours: Some(OurOffer { phase: OfferPhase::Sent { .. }, .. }), .. })),
-                Some(_),
-            ) => (StatusCode::REQUEST_PENDING, &[][..]),
+            (Some(State::Up(up)), Some(_)) if up.has_sent_offer() => (StatusCode::REQUEST_PENDING, &[][..]),
             (Some(State::Up(up)), Some(_)) => {
                 up.dialog.refresh_target(request);
                 let cseq = request.cseq().map_or(0, |cseq| cseq.number);
@@ -245,7 +240,7 @@ impl Endpoint {
     /// The INVITE came again after its 2xx: if the ACK is still missing, the 2xx was lost.
     pub(crate) fn repeat_success(&mut self, server: ServerKey) {
         let Some(owner) = self.servers.get(server).and_then(|tx| tx.owner) else { return };
-        if let Some(State::Up(Up { unacked: Some(unacked), .. })) = self.calls.state(owner) {
+        if let Some(unacked) = self.calls.unacked(owner) {
             self.core.counters.retransmissions_out += 1;
             let (destination, response) = (unacked.destination, unacked.response.clone());
             self.core.send(destination, response);
@@ -255,7 +250,7 @@ impl Endpoint {
     /// The un-ACKed 2xx is due again: T1, doubling up to T2 (RFC 3261 §13.3.1.4).
     pub(crate) fn resend_success(&mut self, now: Instant, key: CallKey) {
         let t2 = self.core.config.timers.t2;
-        let Some(State::Up(Up { unacked: Some(unacked), .. })) = self.calls.state(key) else { return };
+        let Some(unacked) = self.calls.unacked(key) else { return };
         unacked.interval = (unacked.interval * 2).min(t2);
         unacked.resend = self.core.arm_call(now + unacked.interval, key, CallTimer::Resend);
         let Unacked { destination, response, .. } = unacked;
@@ -427,6 +422,13 @@ impl Endpoint {
             return;
         }
         up.ours = send_reinvite(&mut self.core, &mut self.clients, now, key, up, ours.sdp, ours.glares);
+    }
+}
+
+impl Up {
+    /// Our re-INVITE is out and has no final response.
+    fn has_sent_offer(&self) -> bool {
+        self.ours.as_ref().is_some_and(|ours| matches!(ours.phase, OfferPhase::Sent { .. }))
     }
 }
 
