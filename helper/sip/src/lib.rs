@@ -8,6 +8,7 @@ pub mod auth;
 pub mod msg;
 pub mod sdp;
 
+mod dialog;
 mod endpoint;
 mod tx;
 mod ua;

@@ -44,6 +44,8 @@ pub(crate) fn step(state: State, input: Input) -> Option<Step<State>> {
     match (state, input) {
         (Calling, Fired(A)) => to(Calling, &[Resend, Double(A)]),
         (Calling, Fired(B)) => to(Terminated, &[TimedOut]),
+        // Armed again when a CANCEL goes out (RFC 3261 §9.1).
+        (Proceeding, Fired(B)) => to(Terminated, &[TimedOut]),
         (Calling | Proceeding, TransportError) => to(Terminated, &[Failed]),
         (Calling, Provisional) => to(Proceeding, &[Stop(A), Stop(B), Deliver]),
         (Proceeding, Provisional) => to(Proceeding, &[Deliver]),
@@ -78,6 +80,7 @@ mod tests {
             (Calling, Provisional, Proceeding, &[Stop(A), Stop(B), Deliver]),
             (Calling, Success, Accepted, &[Stop(A), Stop(B), Start(M), Deliver]),
             (Calling, Failure, Completed, &[Stop(A), Stop(B), Ack, Start(D), Deliver]),
+            (Proceeding, Fired(B), Terminated, &[TimedOut]),
             (Proceeding, TransportError, Terminated, &[Failed]),
             (Proceeding, Provisional, Proceeding, &[Deliver]),
             (Proceeding, Success, Accepted, &[Stop(A), Stop(B), Start(M), Deliver]),

@@ -1,17 +1,24 @@
 //! The transaction layer: four state machines as pure tables (RFC 3261 §17 with RFC 6026), the timers that drive them,
 //! and the tables of live transactions.
 //!
-//! A machine maps a state and an [input](Action) to a next state and a list of actions. It holds no message, no clock
-//! and no address; [`client`](self::clients) and [`server`](self::servers) records carry those.
+//! A machine maps a state and an [input](invite_client::Input) to a next state and a list of actions. It holds no message, no clock
+//! and no address; [`ClientTx`] and [`ServerTx`] records carry those.
 
+mod client;
 pub(crate) mod invite_client;
 pub(crate) mod invite_server;
+mod key;
 pub(crate) mod plain_client;
 pub(crate) mod plain_server;
 mod queue;
+mod server;
+mod slots;
 mod timer;
 
+pub(crate) use client::{ClientNotice, ClientTx, Clients, Purpose, SuccessAck, Withdrawal};
+pub(crate) use key::{ClientKey, ServerKey};
 pub(crate) use queue::{TimerKey, TimerQueue};
+pub(crate) use server::{Reply, ServerNotice, Servers};
 pub(crate) use timer::{Timer, interval};
 
 /// What a transition asks for, in order.

@@ -31,9 +31,6 @@ pub(crate) enum Input {
     TransportError,
 }
 
-/// What happens on the way into [`State::Trying`].
-pub(crate) const START: &[Action] = &[Action::Deliver];
-
 /// The next state and what to do; `None` when the input means nothing in this state.
 pub(crate) fn step(state: State, input: Input) -> Option<Step<State>> {
     use Action::{Failed, Resend, Send, Start};
@@ -56,7 +53,7 @@ pub(crate) fn step(state: State, input: Input) -> Option<Step<State>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Action::{Deliver, Failed, Resend, Send, Start};
+    use Action::{Failed, Resend, Send, Start};
     use Input::{Final, Fired, Provisional, Request, TransportError};
     use State::{Completed, Proceeding, Terminated, Trying};
     use Timer::J;
@@ -85,6 +82,5 @@ mod tests {
                 assert_eq!(step(state, input), expected, "{state:?} on {input:?}");
             }
         }
-        assert_eq!(START, [Deliver]);
     }
 }
