@@ -4,16 +4,21 @@
 //! client. It knows the grammar only: not which calls exist, which numbers may be dialled, or what a connection's mode
 //! permits.
 
+mod parse;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+use base64::display::Base64Display;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
 use crate::event::Event;
 use crate::id::CallId;
-use crate::mode::AgentCodec;
 pub use crate::mode::Mode;
+use crate::text;
+pub use parse::{parse, parse_binary, parse_with};
 
 /// A parsed command. [`Display`](fmt::Display) prints its canonical line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,32 +177,11 @@ pub struct CommandError {
 impl CommandError {
     /// What the client is told: `CALL_FAILED` for a bad CALL, in every mode; else `ERROR`, which only multi prints.
     pub fn event(&self) -> Event {
-        todo!()
+        if self.verb == "CALL" && self.status == 484 {
+            return Event::CallFailed { status: 484, reason: self.text.clone(), call: None };
+        }
+        Event::Error { status: self.status, text: self.text.clone(), verb: Cow::Owned(self.verb.clone()) }
     }
-}
-
-/// Reads one text message as of a connection with linear PCM. A trailing CR/LF is ignored.
-///
-/// # Errors
-/// [`CommandError`] for anything that is no command; nothing else should change then.
-pub fn parse(line: &str) -> Result<Command, CommandError> {
-    parse_with(line, AgentCodec::Pcm)
-}
-
-/// Reads one text message of a connection whose RTP messages hold `codec`.
-///
-/// # Errors
-/// As [`parse`].
-pub fn parse_with(_line: &str, _codec: AgentCodec) -> Result<Command, CommandError> {
-    todo!()
-}
-
-/// Reads one binary message: `RTP:{call-id}##`, then raw audio of `codec`. An empty call id is the focus call.
-///
-/// # Errors
-/// As [`parse`].
-pub fn parse_binary(_message: Bytes, _codec: AgentCodec) -> Result<Command, CommandError> {
-    todo!()
 }
 
 /// Whether `phone` is 7 to 15 ASCII digits with at most one leading `+`: the default of `CALL_NUMBER_PATTERN`.
@@ -209,18 +193,114 @@ pub fn is_default_phone(phone: &str) -> bool {
 impl Command {
     /// The command's word.
     pub fn verb(&self) -> &'static str {
-        todo!()
+        match self {
+            Command::Call { .. } => "CALL",
+            Command::Rtp { .. } => "RTP",
+            Command::Hangup { word: HangupWord::Bye, .. } => "BYE",
+            Command::Hangup { word: HangupWord::Hangup, .. } => "HANGUP",
+            Command::CallAns { .. } => "CALL_ANS",
+            Command::RingAns { .. } => "RING_ANS",
+            Command::Ignore { word: IgnoreWord::Call, .. } => "CALL_IGNORE",
+            Command::Ignore { word: IgnoreWord::Ring, .. } => "RING_IGNORE",
+            Command::Mode(_) => "MODE",
+            Command::Subscribe(_) => "SUBSCRIBE",
+            Command::Unsubscribe(_) => "UNSUBSCRIBE",
+            Command::Dtmf { .. } => "DTMF",
+            Command::Mark { .. } => "MARK",
+            Command::Clear { .. } => "CLEAR",
+            Command::Play { .. } => "PLAY",
+            Command::Hold { .. } => "HOLD",
+            Command::Resume { .. } => "RESUME",
+            Command::Transfer { .. } => "TRANSFER",
+            Command::Ping(_) => "PING",
+        }
     }
 
-    /// Whether only a multi connection may send it.
+    /// Whether only a multi connection may send it: the words outside the classic set, `HANGUP` with `drain`, and
+    /// `CALL_IGNORE` with a status.
     pub fn is_multi_only(&self) -> bool {
-        todo!()
+        match self {
+            Command::Call { .. }
+            | Command::Rtp { .. }
+            | Command::CallAns { .. }
+            | Command::RingAns { .. }
+            | Command::Mode(_) => false,
+            Command::Hangup { drain, .. } => *drain,
+            Command::Ignore { status, .. } => status.is_some(),
+            _ => true,
+        }
+    }
+
+    /// The call that the command names.
+    pub fn call(&self) -> Option<&CallId> {
+        match self {
+            Command::Rtp { call, .. } | Command::Hangup { call, .. } => call.as_ref(),
+            Command::CallAns { call }
+            | Command::Ignore { call, .. }
+            | Command::Dtmf { call, .. }
+            | Command::Mark { call, .. }
+            | Command::Clear { call }
+            | Command::Play { call, .. }
+            | Command::Hold { call }
+            | Command::Resume { call }
+            | Command::Transfer { call, .. }
+            | Command::Subscribe(Selection::One(call))
+            | Command::Unsubscribe(Selection::One(call)) => Some(call),
+            _ => None,
+        }
     }
 }
 
 impl fmt::Display for Command {
-    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        todo!()
+    /// The canonical line, without CR/LF. [`parse`] reads it back (`parse_with` for G.711 bytes under a call id).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.verb())?;
+        match self {
+            Command::Call { phone } => write!(f, ":{phone}"),
+            Command::Rtp { call, audio } => write_rtp(call.as_ref(), audio, f),
+            Command::Hangup { call, drain, .. } => {
+                if let Some(call) = call {
+                    write!(f, ":{call}")?;
+                }
+                match (call, drain) {
+                    (_, false) => Ok(()),
+                    (Some(_), true) => f.write_str("##drain"),
+                    (None, true) => f.write_str(":##drain"),
+                }
+            }
+            Command::RingAns { target } => write!(f, ":{target}"),
+            Command::Ignore { call, status: None, .. } => write!(f, ":{call}"),
+            Command::Ignore { call, status: Some((status, reason)), .. } => {
+                write!(f, ":{call}##{status} {}", text::phrase(*status, reason))
+            }
+            Command::Mode(mode) => write!(f, ":{mode}"),
+            Command::Subscribe(calls) | Command::Unsubscribe(calls) => write!(f, ":{calls}"),
+            Command::Dtmf { call, digits, duration } => match duration {
+                Some(duration) => write!(f, ":{call}##{digits}##{}", duration.as_millis()),
+                None if parse::digits_look_like_a_duration(digits) => {
+                    write!(f, ":{call}##{}", digits.replace('#', "%23"))
+                }
+                None => write!(f, ":{call}##{digits}"),
+            },
+            Command::Mark { call, name } => write!(f, ":{call}##{name}"),
+            Command::Play { call, file } => write!(f, ":{call}##{file}"),
+            Command::Transfer { call, target } => write!(f, ":{call}##{target}"),
+            Command::CallAns { call }
+            | Command::Clear { call }
+            | Command::Hold { call }
+            | Command::Resume { call } => write!(f, ":{call}"),
+            Command::Ping(None) => Ok(()),
+            Command::Ping(Some(text)) => write!(f, ":{text}"),
+        }
+    }
+}
+
+impl fmt::Display for Selection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Selection::All => f.write_str("*"),
+            Selection::One(call) => call.fmt(f),
+        }
     }
 }
 
@@ -234,4 +314,22 @@ impl fmt::Debug for AgentPayload {
             }
         }
     }
+}
+
+/// `:{call-id}##{b64}`, `:{b64}` or `:{pt}##{hex}`.
+fn write_rtp(call: Option<&CallId>, audio: &AgentPayload, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.write_str(":")?;
+    let bytes = match audio {
+        AgentPayload::Payload { payload_type, payload } if call.is_none() => {
+            write!(f, "{payload_type}##")?;
+            return payload.iter().try_for_each(|byte| write!(f, "{byte:02x}"));
+        }
+        AgentPayload::Payload { payload: bytes, .. }
+        | AgentPayload::Pcm(bytes)
+        | AgentPayload::Riff(bytes) => bytes,
+    };
+    if let Some(call) = call {
+        write!(f, "{call}##")?;
+    }
+    write!(f, "{}", Base64Display::new(bytes, &STANDARD))
 }

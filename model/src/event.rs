@@ -3,14 +3,20 @@
 //! In: an [`Event`]. Out: its line in a connection's mode, or nothing where that mode does not have the word; and back.
 //! It does not know which connections exist, nor which call is whose focus.
 
+mod parse;
+
 use std::borrow::Cow;
+use std::fmt::{self, Write};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
 use crate::call::{Direction, EndReason};
 use crate::id::CallId;
 use crate::mode::Mode;
+use crate::text;
 
 /// One event. Durations are whole milliseconds on the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -180,7 +186,42 @@ pub enum EventError {
 impl Event {
     /// The event's word.
     pub fn verb(&self) -> &'static str {
-        todo!()
+        match self {
+            Event::RingAns { .. } => "RING_ANS",
+            Event::CallAns { .. } => "CALL_ANS",
+            Event::CallIgnore { .. } => "CALL_IGNORE",
+            Event::CallFailed { .. } => "CALL_FAILED",
+            Event::RingIgnore { .. } => "RING_IGNORE",
+            Event::Bye { .. } => "BYE",
+            Event::RtpClassic { .. } | Event::RtpHex { .. } | Event::RtpMulti { .. } => "RTP",
+            Event::Calling { .. } => "CALLING",
+            Event::Dtmf { .. } => "DTMF",
+            Event::Speech { .. } => "SPEECH",
+            Event::BargeIn { .. } => "BARGE_IN",
+            Event::Mark { .. } => "MARK",
+            Event::Xoff { .. } => "XOFF",
+            Event::Xon { .. } => "XON",
+            Event::Hold { .. } => "HOLD",
+            Event::Resume { .. } => "RESUME",
+            Event::Transfer { .. } => "TRANSFER",
+            Event::Error { .. } => "ERROR",
+            Event::Pong(_) => "PONG",
+        }
+    }
+
+    /// Whether a connection of `mode` is ever sent this event.
+    pub fn is_sent_in(&self, mode: Mode) -> bool {
+        match self {
+            Event::RingAns { .. }
+            | Event::CallAns { .. }
+            | Event::CallIgnore { .. }
+            | Event::CallFailed { .. }
+            | Event::RingIgnore { .. }
+            | Event::Bye { .. } => true,
+            Event::RtpClassic { .. } => mode == Mode::Classic,
+            Event::RtpHex { .. } => mode == Mode::Hex,
+            _ => mode == Mode::Multi,
+        }
     }
 
     /// The event's line in `mode`; `None` when that word is never sent there.
@@ -190,41 +231,132 @@ impl Event {
     }
 
     /// Appends the event's line to `out`; `false`, and nothing appended, when that word is never sent in `mode`.
-    pub fn write_line(&self, _mode: Mode, _out: &mut String) -> bool {
-        todo!()
+    pub fn write_line(&self, mode: Mode, out: &mut String) -> bool {
+        if !self.is_sent_in(mode) {
+            return false;
+        }
+        match self {
+            Event::RtpClassic { payload_type, payload } => write_rtp_classic(*payload_type, payload, out),
+            Event::RtpHex { payload } => write_rtp_hex(payload, out),
+            Event::RtpMulti { call, audio } => write_rtp_multi(call, audio, out),
+            other => {
+                out.push_str(other.verb());
+                // Writing to a String has no error to report.
+                let _ = other.write_arguments(mode, out);
+            }
+        }
+        true
     }
 
-    /// Reads a line that a relay sent on a connection of `mode`. A trailing CR/LF is ignored.
-    ///
-    /// # Errors
-    /// [`EventError`] when the line is no event.
-    pub fn parse(_line: &str, _mode: Mode) -> Result<Event, EventError> {
-        todo!()
+    /// Appends what follows the word.
+    fn write_arguments(&self, mode: Mode, out: &mut String) -> fmt::Result {
+        match self {
+            Event::RingAns { phone, call } | Event::Calling { phone, call } => {
+                write!(out, ":{}##{call}", text::phone(phone))
+            }
+            Event::CallAns { call }
+            | Event::CallIgnore { call }
+            | Event::RingIgnore { call }
+            | Event::Bye { call }
+            | Event::Hold { call }
+            | Event::Resume { call } => write!(out, ":{call}"),
+            Event::CallFailed { status, reason, call } => {
+                write!(out, ":{:03} {}", status.min(&999), text::phrase(*status, reason))?;
+                match call {
+                    Some(call) if mode == Mode::Multi => write!(out, "##{call}"),
+                    _ => Ok(()),
+                }
+            }
+            Event::Dtmf { call, digit, duration } => {
+                write!(out, ":{call}##{digit}##{}", duration.as_millis())
+            }
+            Event::Speech { call, started } => {
+                write!(out, ":{call}##{}", if *started { "start" } else { "stop" })
+            }
+            Event::BargeIn { call, played } => write!(out, ":{call}##{}", played.as_millis()),
+            Event::Mark { call, name, outcome, played } => {
+                let name = text::name(name, text::MAX_NAME);
+                write!(out, ":{call}##{name}##{}##{}", outcome.as_str(), played.as_millis())
+            }
+            Event::Xoff { call, queued } | Event::Xon { call, queued } => {
+                write!(out, ":{call}##{}", queued.as_millis())
+            }
+            Event::Transfer { call, status, reason } => {
+                write!(out, ":{call}##{:03} {}", status.min(&999), text::phrase(*status, reason))
+            }
+            Event::Error { status, text, verb } => {
+                write!(out, ":{:03} {}##{}", status.min(&999), text::phrase(*status, text), text::verb(verb))
+            }
+            Event::Pong(None) => Ok(()),
+            Event::Pong(Some(text)) => write!(out, ":{}", text::line(text, text::MAX_PING)),
+            Event::RtpClassic { .. } | Event::RtpHex { .. } | Event::RtpMulti { .. } => Ok(()),
+        }
     }
 
     /// The events that announce a call's end, in order: `BYE` once it was up; else `RING_IGNORE` for an inbound call,
     /// and for an outbound one `CALL_FAILED`, after `CALL_IGNORE` where the far end did not take it.
-    pub fn ending(_call: &CallId, _direction: Direction, _was_up: bool, _end: &EndReason) -> Vec<Event> {
-        todo!()
+    pub fn ending(call: &CallId, direction: Direction, was_up: bool, end: &EndReason) -> Vec<Event> {
+        let call = call.clone();
+        match direction {
+            _ if was_up => vec![Event::Bye { call }],
+            Direction::Inbound => vec![Event::RingIgnore { call }],
+            Direction::Outbound => {
+                let (status, reason) = end.failure();
+                let reason = Cow::Owned(reason.to_owned());
+                let failed = Event::CallFailed { status, reason, call: Some(call.clone()) };
+                if end.is_not_taken() { vec![Event::CallIgnore { call }, failed] } else { vec![failed] }
+            }
+        }
+    }
+}
+
+impl MarkOutcome {
+    /// `played` or `cleared`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            MarkOutcome::Played => "played",
+            MarkOutcome::Cleared => "cleared",
+        }
     }
 }
 
 /// Appends `RTP:{pt}##{hex}`, the classic form of a received packet.
-pub fn write_rtp_classic(_payload_type: u8, _payload: &[u8], _out: &mut String) {
-    todo!()
+pub fn write_rtp_classic(payload_type: u8, payload: &[u8], out: &mut String) {
+    let _ = write!(out, "RTP:{payload_type}##");
+    push_hex(payload, out);
 }
 
 /// Appends `RTP:{hex}`, the hex mode's form of a received packet.
-pub fn write_rtp_hex(_payload: &[u8], _out: &mut String) {
-    todo!()
+pub fn write_rtp_hex(payload: &[u8], out: &mut String) {
+    out.push_str("RTP:");
+    push_hex(payload, out);
 }
 
 /// Appends `RTP:{call-id}##{base64}`, the multi mode's form. `audio`: little-endian PCM, or G.711 bytes.
-pub fn write_rtp_multi(_call: &CallId, _audio: &[u8], _out: &mut String) {
-    todo!()
+pub fn write_rtp_multi(call: &CallId, audio: &[u8], out: &mut String) {
+    out.reserve(6 + call.as_str().len() + audio.len().div_ceil(3) * 4);
+    out.push_str("RTP:");
+    out.push_str(call.as_str());
+    out.push_str("##");
+    STANDARD.encode_string(audio, out);
 }
 
 /// Appends `RTP:{call-id}##` and the raw bytes: a binary message.
-pub fn write_rtp_binary(_call: &CallId, _audio: &[u8], _out: &mut Vec<u8>) {
-    todo!()
+pub fn write_rtp_binary(call: &CallId, audio: &[u8], out: &mut Vec<u8>) {
+    out.reserve(6 + call.as_str().len() + audio.len());
+    out.extend_from_slice(b"RTP:");
+    out.extend_from_slice(call.as_str().as_bytes());
+    out.extend_from_slice(b"##");
+    out.extend_from_slice(audio);
+}
+
+/// Appends lower-case hex.
+fn push_hex(bytes: &[u8], out: &mut String) {
+    out.reserve(bytes.len() * 2);
+    let mut buffer = [0; 512];
+    for chunk in bytes.chunks(buffer.len() / 2) {
+        if let Ok(hex) = faster_hex::hex_encode(chunk, &mut buffer) {
+            out.push_str(hex);
+        }
+    }
 }

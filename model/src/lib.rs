@@ -7,8 +7,6 @@
 //! Reading order: [`id`] (names of calls), [`call`] (what a call is and how it ends), [`audio`] (formats),
 //! [`mode`] (what a connection chose), [`command`] (client to relay), [`event`] (relay to client).
 
-#![allow(clippy::todo)]
-
 pub mod audio;
 pub mod call;
 pub mod command;

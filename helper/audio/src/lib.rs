@@ -1,1 +1,22 @@
-//! (see Cargo.toml)
+//! `audio` turns telephone payloads and audio files into 16-bit PCM samples, and back.
+//!
+//! In: payload bytes, samples, the bytes of a file. Out: samples, payload bytes, header bytes. It knows nothing of
+//! packets, sessions, sockets, files on disk or the time: state is only what a codec carries from frame to frame.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`g711`] | µ-law and A-law, constant tables |
+//! | [`g722`] | wideband sub-band ADPCM at 64 kbit/s |
+//! | [`codec`] | one encoder and one decoder type over the three |
+//! | [`resample`] | streaming change of the sample rate |
+//! | [`plc`] | packet-loss concealment |
+//! | [`mod@file`] | reading audio files of any common format |
+//! | [`wav`] | the RIFF header that a recorder writes and repairs |
+
+pub mod codec;
+pub mod file;
+pub mod g711;
+pub mod g722;
+pub mod plc;
+pub mod resample;
+pub mod wav;

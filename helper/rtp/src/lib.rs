@@ -16,10 +16,19 @@
 //! ```
 
 mod config;
+mod dialler;
+mod jitter;
+mod keypad;
+mod latch;
 mod output;
+mod playout;
 pub mod ports;
+mod random;
+mod reception;
+mod rtcp;
 mod session;
 mod stats;
+mod timeline;
 
 pub use config::{Encoder, SessionConfig};
 pub use output::{Channel, DtmfError, Event, MarkError, Output, PacketBuf, QueueFull, SilenceKind};

@@ -17,7 +17,7 @@ impl PortAllocator {
     /// An odd `start` begins at the next even port. The default range 31000..=31010 with stride 4 has the bases
     /// 31000, 31004 and 31008.
     pub fn new(start: u16, end: u16, stride: u16) -> Result<Self, PortRangeError> {
-        if stride < 2 || stride % 2 != 0 {
+        if stride < 2 || !stride.is_multiple_of(2) {
             return Err(PortRangeError::Stride { stride });
         }
         if start == 0 {
@@ -49,7 +49,7 @@ impl PortAllocator {
     /// Gives a base back; `false` when it was not in use.
     pub fn release(&mut self, base: u16) -> bool {
         let Some(offset) = base.checked_sub(self.start) else { return false };
-        if offset % self.stride != 0 {
+        if !offset.is_multiple_of(self.stride) {
             return false;
         }
         match self.used.get_mut(usize::from(offset / self.stride)) {

@@ -35,6 +35,8 @@ pub struct Stats {
     pub malformed: u64,
     /// RTP packets of a payload type that was not negotiated.
     pub unknown_payload_type: u64,
+    /// Single packets of another stream, from the peer's address: not delivered.
+    pub stray: u64,
     /// Packets that came while the call was on hold.
     pub ignored_on_hold: u64,
     /// Times that the peer began a new stream: another SSRC, or a sequence jump.

@@ -1,0 +1,135 @@
+//! The pacer: what goes out in each frame of the session's clock.
+
+use std::time::Instant;
+
+use rtp_types::RtpPacketBuilder;
+
+use super::Session;
+use crate::dialler::DtmfFrame;
+use crate::playout::Taken;
+use crate::{Channel, FRAME, Output, PacketBuf};
+
+impl Session {
+    /// Sends the frames that are due, and catches up when a tick came late: at most `max_burst` frames at once. What
+    /// was due before them is skipped in time, not in content: timestamps go on where the clock is, sequence numbers
+    /// without a gap, and no audio is dropped but silence.
+    pub(super) fn send_due(&mut self, now: Instant) {
+        let Some(mut due) = self.next_frame.filter(|due| *due <= now) else { return };
+        let lateness = now - due;
+        self.stats.worst_tick = self.stats.worst_tick.max(lateness);
+        let frames = (lateness.as_nanos() / FRAME.as_nanos()) as u64 + 1;
+        let late = frames > 1;
+        self.stats.late_ticks += u64::from(late);
+        let skipped = frames.saturating_sub(u64::from(self.config.max_burst));
+        if skipped > 0 {
+            self.stats.skipped_frames += skipped;
+            self.behind += skipped;
+            self.timestamp = self.timestamp.wrapping_add(self.frame_units().wrapping_mul(skipped as u32));
+            self.in_talk_spurt = false;
+            due += std::time::Duration::from_nanos(FRAME.as_nanos() as u64 * skipped);
+        }
+        for _ in skipped..frames {
+            self.send_frame(due, late);
+            due += FRAME;
+        }
+        self.next_frame = Some(due);
+    }
+
+    /// Sends the frame that is due at `due`.
+    fn send_frame(&mut self, due: Instant, late: bool) {
+        self.report_reached();
+        self.check_drained(due);
+        let timestamp = self.timestamp;
+        self.timestamp = timestamp.wrapping_add(self.frame_units());
+        if !self.sending || self.receiver.rtp_destination().is_none() {
+            self.in_talk_spurt = false;
+            return;
+        }
+        match self.dialler.next(timestamp) {
+            DtmfFrame::Event { payload, timestamp, marker } => {
+                self.in_talk_spurt = false;
+                self.stats.dtmf_sent += 1;
+                let payload_type = self.config.telephone_event.unwrap_or(self.config.payload_type);
+                self.transmit(payload_type, marker, timestamp, &payload);
+            }
+            DtmfFrame::Gap => self.send_silence(timestamp),
+            DtmfFrame::Idle => self.send_audio(due, timestamp, late),
+        }
+    }
+
+    fn send_audio(&mut self, due: Instant, timestamp: u32, late: bool) {
+        if self.behind > 0 {
+            let caught_up = self.playout.skip_silence(self.behind);
+            self.behind -= caught_up;
+            self.stats.caught_up_frames += caught_up;
+            self.report_reached_if(caught_up > 0);
+        }
+        let (mut pcm, mut payload) = (std::mem::take(&mut self.pcm), std::mem::take(&mut self.payload));
+        let taken = self.playout.take(&mut pcm, &mut payload);
+        if taken == Taken::Pcm {
+            self.encoder.encode(&pcm, &mut payload);
+        }
+        if taken == Taken::Nothing {
+            if !late {
+                self.behind = 0; // an empty queue is not behind
+            }
+            (self.pcm, self.payload) = (pcm, payload);
+            self.send_silence(timestamp);
+            return;
+        }
+        self.busy_until = Some(due + FRAME);
+        self.stats.audio_sent += 1;
+        let marker = !std::mem::replace(&mut self.in_talk_spurt, true);
+        self.transmit(self.config.payload_type, marker, timestamp, &payload);
+        (self.pcm, self.payload) = (pcm, payload);
+        self.check_low_water();
+    }
+
+    fn send_silence(&mut self, timestamp: u32) {
+        self.in_talk_spurt = false;
+        if !self.config.silence_fill {
+            return;
+        }
+        let (mut pcm, mut payload) = (std::mem::take(&mut self.pcm), std::mem::take(&mut self.payload));
+        pcm.clear();
+        pcm.resize(self.playout.frame_samples(), 0);
+        payload.clear();
+        self.encoder.encode(&pcm, &mut payload);
+        self.stats.silence_sent += 1;
+        self.transmit(self.config.payload_type, false, timestamp, &payload);
+        (self.pcm, self.payload) = (pcm, payload);
+    }
+
+    fn transmit(&mut self, payload_type: u8, marker: bool, timestamp: u32, payload: &[u8]) {
+        let Some(destination) = self.receiver.rtp_destination() else { return };
+        let mut packet = PacketBuf::new();
+        packet.resize(HEADER + payload.len(), 0);
+        let written = RtpPacketBuilder::<&[u8], &[u8]>::new()
+            .payload_type(payload_type)
+            .marker_bit(marker)
+            .sequence_number(self.seq)
+            .timestamp(timestamp)
+            .ssrc(self.config.ssrc)
+            .payload(payload)
+            .write_into(&mut packet);
+        if written.is_err() {
+            return; // a payload type above 127: nothing that could be sent
+        }
+        self.seq = self.seq.wrapping_add(1);
+        self.stats.packets_sent += 1;
+        self.stats.bytes_sent += payload.len() as u64;
+        self.outputs.push_back(Output::Transmit { channel: Channel::Rtp, destination, packet });
+    }
+
+    fn frame_units(&self) -> u32 {
+        self.config.clock_rate / 50
+    }
+
+    fn report_reached_if(&mut self, reached: bool) {
+        if reached {
+            self.report_reached();
+        }
+    }
+}
+
+const HEADER: usize = rtp_types::RtpPacket::MIN_RTP_PACKET_LEN;

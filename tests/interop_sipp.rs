@@ -1,0 +1,311 @@
+//! Interoperability with SIPp, as caller and as called, directly and behind a Kamailio proxy with two Record-Routes.
+//!
+//! SIPp's own count is part of every verdict: no failed call, no retransmission. Skipped with a printed reason where the
+//! programs are not installed.
+
+// Helpers of tests are test code, too.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use common::pbx::{Invite, Pbx};
+use common::relay::Relay;
+use common::temp::TempDir;
+use common::tools::{self, Process};
+use common::ws::{Incoming, WsClient, classic_rtp};
+use common::{eventually, free_ports, recording, rtp_end};
+use testkit::{g711, tone};
+
+const CALLEE: &str = "0912341234";
+
+#[test]
+fn fifty_calls_with_media_are_recorded_sample_for_sample() {
+    const CALLS: usize = 50;
+    const SECONDS: usize = 30;
+    let Some(programs) = tools::find(&["sipp"]) else { return };
+    let range = free_ports(4 * (CALLS as u16 + 1));
+    let (start, end) = (range.to_string(), (range + 4 * (CALLS as u16 + 1) - 1).to_string());
+    let relay = Relay::start(&[("RTP_PORT_START", &start), ("RTP_PORT_END", &end)]);
+    let mut ws = WsClient::connect(relay.ws(), "");
+
+    let dir = TempDir::new("sipp");
+    let sent = recording::unrepeated_ulaw(50, SECONDS + 2);
+    let sipp = Sipp::caller(&dir, &sent, SECONDS);
+    let mut process = sipp.start(&programs[0], relay.sip(), "100", CALLS, CALLS);
+    for _ in 0..CALLS {
+        ws.wait_for("CALL_ANS:");
+    }
+    // One more call, answered last: the client's focus. While the others stream, it hears itself through the client.
+    let pbx = Pbx::new();
+    let mut call = pbx.call(relay.sip(), Invite::default());
+    ws.wait_for("CALL_ANS:");
+    echo_and_hear(&mut call, &ws);
+    call.bye();
+    process.expect_success(Duration::from_secs(SECONDS as u64 + 30));
+
+    sipp.assert_clean(CALLS);
+    let own: String = call.call_id().chars().take(8).collect();
+    let is_own = |file: &PathBuf| file.to_string_lossy().contains(&own);
+    let files: Vec<PathBuf> =
+        recording::list(&relay.recordings()).into_iter().filter(|f| !is_own(f)).collect();
+    assert_eq!(files.len(), CALLS);
+    let sent = g711::decode_ulaw(&sent);
+    for file in files {
+        let recorded = recording::read_mono_8k(&file);
+        let found = recording::compare(&sent, &recorded)
+            .unwrap_or_else(|| panic!("{}: nothing of it", file.display()));
+        // The last packets may be under way when the BYE overtakes them.
+        assert!(found.skipped <= 800, "{}: {found:?}", file.display());
+        assert!(found.equal >= (SECONDS - 1) * 8000, "{}: {found:?}", file.display());
+        assert!(found.lead <= 4000 && found.tail <= 4000, "{}: {found:?}", file.display());
+    }
+}
+
+#[test]
+fn sipp_is_called_hears_itself_and_is_hung_up_on() {
+    let Some(programs) = tools::find(&["sipp"]) else { return };
+    let dir = TempDir::new("sipp");
+    let sipp = Sipp::called(&dir, include_str!("interop/uas_echo.xml"));
+    let mut process = sipp.answer(&programs[0], 1);
+    let relay =
+        Relay::start(&[("SIP_SERVER_IP", "127.0.0.1"), ("SIP_TRANSFER_PORT", &sipp.port.to_string())]);
+    let mut ws = WsClient::connect(relay.ws(), "");
+
+    let call_id = call_out(&mut ws);
+    hear_own_tone(&ws, &call_id);
+    ws.send(&format!("BYE:{call_id}"));
+    ws.expect_all(&[&format!("BYE:{call_id}")]);
+    process.expect_success(Duration::from_secs(10));
+    sipp.assert_clean(1);
+}
+
+#[test]
+fn sipp_is_called_and_hangs_up() {
+    let Some(programs) = tools::find(&["sipp"]) else { return };
+    let dir = TempDir::new("sipp");
+    let values = [("talk_ms", "4000".to_owned())];
+    let sipp = Sipp::called(&dir, &tools::fill(include_str!("interop/uas_echo_bye.xml"), &values));
+    let mut process = sipp.answer(&programs[0], 1);
+    let relay =
+        Relay::start(&[("SIP_SERVER_IP", "127.0.0.1"), ("SIP_TRANSFER_PORT", &sipp.port.to_string())]);
+    let mut ws = WsClient::connect(relay.ws(), "");
+
+    let call_id = call_out(&mut ws);
+    hear_own_tone(&ws, &call_id);
+    ws.expect_all(&[&format!("BYE:{call_id}")]);
+    process.expect_success(Duration::from_secs(10));
+    sipp.assert_clean(1);
+}
+
+#[test]
+fn calls_pass_a_proxy_that_records_two_routes() {
+    let Some(programs) = tools::find(&["sipp", "kamailio"]) else { return };
+    let proxy_ports = (free_ports(2), free_ports(2));
+    let relay =
+        Relay::start(&[("SIP_SERVER_IP", "127.0.0.1"), ("SIP_TRANSFER_PORT", &proxy_ports.0.to_string())]);
+    let mut ws = WsClient::connect(relay.ws(), "");
+    let dir = TempDir::new("kamailio");
+    let values = [("talk_ms", "4000".to_owned())];
+    let called = Sipp::called(&dir, &tools::fill(include_str!("interop/uas_echo_bye.xml"), &values));
+    let config = kamailio_config(proxy_ports, called.port, relay.sip().port());
+    let _proxy = start_kamailio(&programs[1], &dir, &config, proxy_ports.0);
+
+    // Out through the proxy, hung up by the telephone, then by us.
+    let mut telephone = called.answer(&programs[0], 1);
+    let call_id = call_out(&mut ws);
+    hear_own_tone(&ws, &call_id);
+    ws.expect_all(&[&format!("BYE:{call_id}")]);
+    telephone.expect_success(Duration::from_secs(10));
+    called.assert_clean(1);
+
+    let dir = TempDir::new("sipp");
+    let called = Sipp { port: called.port, ..Sipp::called(&dir, include_str!("interop/uas_echo.xml")) };
+    let mut telephone = called.answer(&programs[0], 1);
+    let call_id = call_out(&mut ws);
+    ws.send(&format!("BYE:{call_id}"));
+    ws.expect_all(&[&format!("BYE:{call_id}")]);
+    telephone.expect_success(Duration::from_secs(10));
+    called.assert_clean(1);
+
+    // In through the proxy: five calls with media at once.
+    let sent = recording::unrepeated_ulaw(5, 5);
+    let caller = Sipp::caller(&dir, &sent, 3);
+    let proxy = ([127, 0, 0, 1], proxy_ports.0).into();
+    let mut process = caller.start(&programs[0], proxy, "100", 5, 5);
+    for _ in 0..5 {
+        ws.wait_for("CALL_ANS:");
+    }
+    process.expect_success(Duration::from_secs(20));
+    caller.assert_clean(5);
+    let complete = eventually(Duration::from_secs(5), || {
+        recording::list(&relay.recordings())
+            .iter()
+            .filter(|f| holds(f, &g711::decode_ulaw(&sent), 2 * 8000))
+            .count()
+            == 5
+    });
+    assert!(complete, "five recordings hold what was sent");
+}
+
+/// Places a call and waits until it is up; returns its id.
+fn call_out(ws: &mut WsClient) -> String {
+    ws.send(&format!("CALL:{CALLEE}"));
+    let ring = ws.expect(&format!("RING_ANS:{CALLEE}##"));
+    let call_id = ring.split("##").nth(1).unwrap().to_owned();
+    ws.expect_all(&[&format!("CALL_ANS:{call_id}")]);
+    call_id
+}
+
+/// Says two seconds of a tone to a telephone that echoes, and hears it in the call's codec.
+fn hear_own_tone(ws: &WsClient, call_id: &str) {
+    let before = ws.expect_rtp(0, Duration::ZERO).len();
+    ws.send_pcm(call_id, &tone::tone(600.0, 8000, 2000));
+    let packets = ws.expect_rtp(before + 120, Duration::from_secs(8));
+    let heard: Vec<i16> = packets[before..].iter().flat_map(|(_, m)| decode(m)).collect();
+    let frequency = tone::dominant_frequency(&heard, 8000);
+    assert!(tone::is_tone(&heard, 8000, 600.0, 1.0), "heard {frequency:?} Hz of 600");
+}
+
+/// The caller says a tone, the client sends every packet of its focus call back, the caller hears the tone.
+fn echo_and_hear(call: &mut common::pbx::PbxCall, ws: &WsClient) {
+    let call_id = call.call_id();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut next = ws.expect_rtp(0, Duration::ZERO).len();
+            let end = Instant::now() + Duration::from_secs(6);
+            while Instant::now() < end {
+                let messages = ws.expect_rtp(next + 1, Duration::from_secs(5));
+                messages[next..].iter().for_each(|(_, m)| ws.send_pcm(&call_id, &decode(m)));
+                next = messages.len();
+            }
+        });
+        call.rtp.send_pcm(&tone::tone(1000.0, 8000, 8000));
+    });
+    let heard = rtp_end::pcm(&call.rtp.arrivals(), 0);
+    assert!(
+        tone::is_tone(&heard, 8000, 1000.0, 1.0),
+        "heard {:?} Hz of 1000",
+        tone::dominant_frequency(&heard, 8000)
+    );
+    // RTP goes out all the time, one packet every 20 ms.
+    let arrivals = call.rtp.arrivals();
+    let time = arrivals[arrivals.len() - 1].at - arrivals[0].at;
+    let mean = time / (arrivals.len() as u32 - 1);
+    assert!((18..=22).contains(&mean.as_millis()), "one packet every {mean:?}");
+}
+
+fn decode(message: &Incoming) -> Vec<i16> {
+    let (payload_type, payload) = classic_rtp(message);
+    g711::decode(payload_type, &payload)
+}
+
+fn holds(file: &Path, sent: &[i16], samples: usize) -> bool {
+    hound::WavReader::open(file).is_ok()
+        && recording::compare(sent, &recording::read_mono_8k(file))
+            .is_some_and(|m| m.equal >= samples && m.skipped <= 800)
+}
+
+/// One SIPp: its scenario and ports.
+struct Sipp {
+    scenario: PathBuf,
+    statistics: PathBuf,
+    dir: PathBuf,
+    port: u16,
+    media_port: u16,
+}
+
+impl Sipp {
+    /// A caller that sends `media` (µ-law) for `seconds`.
+    fn caller(dir: &TempDir, media: &[u8], seconds: usize) -> Self {
+        let file = dir.write("media.ul", media);
+        let values = [("media_file", file.display().to_string()), ("media_ms", (seconds * 1000).to_string())];
+        Self::new(dir, "caller", &tools::fill(include_str!("interop/uac_stream.xml"), &values))
+    }
+
+    /// A telephone that is called and echoes RTP.
+    fn called(dir: &TempDir, scenario: &str) -> Self {
+        Self::new(dir, "called", scenario)
+    }
+
+    fn new(dir: &TempDir, name: &str, scenario: &str) -> Self {
+        Self {
+            scenario: dir.write(&format!("{name}.xml"), scenario),
+            statistics: dir.path().join(format!("{name}.csv")),
+            dir: dir.path().to_owned(),
+            port: free_ports(2),
+            media_port: free_ports(4),
+        }
+    }
+
+    /// Starts `calls` calls to `user` at `target`, as many at a time as `at_once`, ten new ones a second.
+    fn start(
+        &self,
+        program: &Path,
+        target: std::net::SocketAddr,
+        user: &str,
+        calls: usize,
+        at_once: usize,
+    ) -> Process {
+        let (target, calls, at_once) = (target.to_string(), calls.to_string(), at_once.to_string());
+        self.run("sipp-caller", program, &[&target, "-s", user, "-m", &calls, "-l", &at_once, "-r", "10"])
+    }
+
+    /// Waits for `calls` calls and echoes their RTP.
+    fn answer(&self, program: &Path, calls: usize) -> Process {
+        let mut process = self.run("sipp-called", program, &["-rtp_echo", "-m", &calls.to_string()]);
+        process.expect_listening(self.port);
+        process
+    }
+
+    fn run(&self, name: &str, program: &Path, args: &[&str]) -> Process {
+        let (scenario, statistics) =
+            (self.scenario.display().to_string(), self.statistics.display().to_string());
+        let (port, media) = (self.port.to_string(), self.media_port.to_string());
+        let common =
+            ["-sf", &scenario, "-i", "127.0.0.1", "-mi", "127.0.0.1", "-p", &port, "-mp", &media, "-nostdin"];
+        let report = ["-trace_err", "-trace_stat", "-stf", &statistics, "-fd", "1"];
+        Process::start(name, program, &self.dir, &[args, &common, &report].concat())
+    }
+
+    /// SIPp's last statistics line: all calls succeeded, nothing was repeated, nothing unexpected came.
+    fn assert_clean(&self, calls: usize) {
+        let text = std::fs::read_to_string(&self.statistics).unwrap();
+        let mut lines = text.lines();
+        let names = lines.next().unwrap().split(';');
+        let count: HashMap<&str, &str> = names.zip(lines.last().unwrap().split(';')).collect();
+        assert_eq!(count["SuccessfulCall(C)"], calls.to_string());
+        for zero in
+            ["FailedCall(C)", "Retransmissions(C)", "OutOfCallMsgs(C)", "DeadCallMsgs(C)", "Warnings(C)"]
+        {
+            assert_eq!(count[zero], "0", "{zero}");
+        }
+    }
+}
+
+fn kamailio_config(ports: (u16, u16), callee_port: u16, relay_port: u16) -> String {
+    let libraries =
+        ["x86_64-linux-gnu", "aarch64-linux-gnu"].map(|arch| format!("/usr/lib/{arch}/kamailio/modules"));
+    let modules =
+        libraries.into_iter().find(|dir| Path::new(dir).is_dir()).expect("kamailio has its modules");
+    let values = [
+        ("port", ports.0.to_string()),
+        ("second_port", ports.1.to_string()),
+        ("callee", CALLEE.to_owned()),
+        ("callee_port", callee_port.to_string()),
+        ("relay_port", relay_port.to_string()),
+        ("modules", modules),
+    ];
+    tools::fill(include_str!("interop/kamailio.cfg"), &values)
+}
+
+fn start_kamailio(program: &Path, dir: &TempDir, config: &str, port: u16) -> Process {
+    let file = dir.write("kamailio.cfg", config).display().to_string();
+    let mut process =
+        Process::start("kamailio", program, dir.path(), &["-f", &file, "-DD", "-E", "-m", "32", "-M", "4"]);
+    process.expect_listening(port);
+    process
+}
