@@ -73,6 +73,7 @@ fn reference_has_a_row_for_every_setting_with_its_default() {
             let mut cells = line.strip_prefix("| `")?.split(" | ");
             Some((cells.next()?.trim_end_matches('`'), cells.next()?.trim_matches('`')))
         })
+        .filter(|(name, _)| name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'))
         .collect();
     assert_eq!(rows.len(), SETTINGS.len());
     for setting in SETTINGS {
