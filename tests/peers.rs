@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use common::pbx::{Invite, Pbx};
 use common::ws::{Incoming, WsClient};
-use common::{WAIT, rtp_end};
+use common::{WAIT, recording, rtp_end};
 use testkit::tone;
 use tokio_tungstenite::tungstenite::{self, Message};
 
@@ -129,4 +129,21 @@ fn websocket_frames_of_every_size_and_kind_are_read_by_a_real_server() {
     assert_eq!(client.expect_close(), Some(1008));
     assert!(matches!(client.transcript()[2].1, Incoming::Text(ref text) if text.starts_with("RTP:")));
     assert_eq!(server.join().unwrap(), [15, 300, 100_000, 100_000, 3]);
+}
+
+#[test]
+fn a_recording_is_compared_sample_by_sample() {
+    let sent = testkit::g711::decode_ulaw(&recording::unrepeated_ulaw(1, 1));
+    let first = usize::from(sent[200] == 0);
+    let recorded = |skipped: usize| [&[0; 400], &sent[skipped..], &[0; 160]].concat();
+    let found = recording::compare(&sent, &recorded(0)).unwrap();
+    assert_eq!((found.lead + found.equal + found.tail, found.skipped), (8560, usize::from(sent[0] == 0)));
+    assert!(found.equal >= 7999);
+    assert_eq!(recording::compare(&sent, &recorded(200)).unwrap().skipped, 200 + first);
+    let mut damaged = recorded(0);
+    damaged[400 + 5000] ^= 1;
+    let found = recording::compare(&sent, &damaged).unwrap();
+    assert_eq!(found.lead + found.equal, 5400);
+    assert_eq!(recording::compare(&sent, &[0; 8000]), None);
+    assert_eq!(recording::compare(&sent, &testkit::tone::tone(440.0, 8000, 1000)), None);
 }
