@@ -1,5 +1,7 @@
 //! What the relay makes of its settings: values, precedence, problems and warnings. The process environment is not touched.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,

@@ -1,5 +1,7 @@
 //! `.env.example` and docs/configuration.md list the settings that the relay reads, with their defaults.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
 use std::{collections::BTreeMap, fs, path::Path};
 
 use sip_relay::config::{Config, SETTINGS};

@@ -1,5 +1,7 @@
 //! What a log line looks like, what is filtered, and what is masked.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
 use std::{
     fs,
     io::{self, Write},
