@@ -164,6 +164,8 @@ pub struct MediaPlan {
     pub send: bool,
     /// The peer may send.
     pub receive: bool,
+    /// The peer put the call on hold.
+    pub held: bool,
 }
 
 // ---- RtpSession → Call ------------------------------------------------------------------------------------------

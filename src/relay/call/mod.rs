@@ -215,8 +215,8 @@ impl Call {
         let before = self.plan.replace(MediaPlan::from(agreed));
         let (Some(before), Some(now)) = (before, &self.plan) else { return };
         self.ports.media.do_send(MediaCommand::Update(Box::new(now.clone())));
-        let (was_held, held) = (before.is_held(), now.is_held());
-        if held != was_held {
+        let held = now.held;
+        if held != before.held {
             let call = self.id.clone();
             self.report(CallNews::Event(if held { Event::Hold { call } } else { Event::Resume { call } }));
         }
@@ -390,14 +390,8 @@ impl From<&Agreed> for MediaPlan {
             remote_rtcp: agreed.remote_rtcp,
             send,
             receive,
+            held: agreed.held_by_peer,
         }
-    }
-}
-
-impl MediaPlan {
-    /// The far end does not want to hear us.
-    fn is_held(&self) -> bool {
-        !self.send || self.remote.is_none()
     }
 }
 

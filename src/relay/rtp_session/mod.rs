@@ -30,6 +30,7 @@ use self::{
     tape::Tape,
 };
 use super::{
+    random_u64,
     io::{Alarm, AlarmRang, Readable, ReadableStream},
     message::{AgentMedia, FinishRecording, Listen, MediaCommand, MediaEvent, MediaPlan, RecordingDone},
     recorder::RecorderPort,
@@ -142,15 +143,10 @@ impl RtpSession {
 
     fn update(&mut self, plan: MediaPlan, now: Instant) {
         match &mut self.phase {
-            Phase::Open(leg)
-                if leg.plan.codec == plan.codec && leg.plan.payload_type == plan.payload_type =>
-            {
-                leg.plan = plan;
-                leg.aim(now);
-                self.drain(now);
-            }
-            _ => self.open(plan, now),
+            Phase::Open(leg) => leg.update(plan, now),
+            Phase::Held(_) => return self.open(plan, now),
         }
+        self.drain(now);
     }
 
     /// Agent media, in order: to the session, or held until there is one.
@@ -275,6 +271,23 @@ impl RtpSession {
 }
 
 impl Leg {
+    /// Clock, SSRC and positions go on; a change of codec only drops what was queued for the old one.
+    fn update(&mut self, plan: MediaPlan, now: Instant) {
+        let same = self.plan.codec == plan.codec
+            && self.plan.payload_type == plan.payload_type
+            && self.plan.accept == plan.accept
+            && self.plan.telephone_event == plan.telephone_event;
+        if !same {
+            let accept: Vec<u8> = plan.accept.iter().map(|(payload_type, _)| *payload_type).collect();
+            let encoder = Box::new(LegEncoder::new(plan.codec));
+            self.session.set_codec(now, plan.payload_type, &accept, plan.telephone_event, encoder);
+            self.agent = AgentAudio::new(plan.codec);
+            self.caller = CallerDecoder::new(&plan.accept);
+        }
+        self.plan = plan;
+        self.aim(now);
+    }
+
     fn aim(&mut self, now: Instant) {
         if let Some(remote) = self.plan.remote {
             self.session.set_remote(now, remote, self.plan.remote_rtcp);
@@ -385,14 +398,6 @@ impl Handler<Listen> for RtpSession {
             Listen::Off(client) => self.listeners.remove(client),
         }
     }
-}
-
-fn random_u64() -> u64 {
-    // The operating system's generator fails only where there is none; then hashing the time and an address has to do.
-    getrandom::u64().unwrap_or_else(|_| {
-        use std::hash::{BuildHasher, RandomState};
-        RandomState::new().hash_one(Instant::now())
-    })
 }
 
 /// Time since 1900, for sender reports (RFC 3550 §4).
