@@ -114,6 +114,11 @@ impl Bench {
         assert!(self.events.is_empty(), "events: {:#?}", self.events);
     }
 
+    /// Nothing was reported.
+    pub fn assert_no_events(&self) {
+        assert!(self.events.is_empty(), "events: {:#?}", self.events);
+    }
+
     /// Long after everything, no table holds anything.
     pub fn assert_empty(&mut self) {
         self.advance(600_000);
