@@ -153,7 +153,10 @@ fn cancel_is_200_and_487_and_the_invite_is_never_answered() {
     let ok = bench.next();
     assert_eq!((ok.start(), ok.header("CSeq")), ("SIP/2.0 200 OK", "1 CANCEL"));
     let terminated = bench.next();
-    assert_eq!((terminated.start(), terminated.header("CSeq")), ("SIP/2.0 487 Request Terminated", "1 INVITE"));
+    assert_eq!(
+        (terminated.start(), terminated.header("CSeq")),
+        ("SIP/2.0 487 Request Terminated", "1 INVITE")
+    );
     assert_eq!(bench.event(), Event::Ended { call, cause: EndCause::Cancelled });
     assert_eq!(bench.run(|e, now| e.answer(now, call, sdp(ANSWER))), Err(CallError::Unknown));
     // The 487 is repeated until its ACK: G doubles up to T2.
@@ -259,9 +262,10 @@ fn hangup_of_a_call_that_is_up_is_a_bye_inside_the_dialog() {
     assert_eq!(bench.event(), Event::Ended { call, cause: EndCause::LocalBye });
     let bye = bench.next();
     assert_eq!(bye.to.to_string(), PEER);
-    assert_eq!(bye.names(), [
-        "Via", "Max-Forwards", "From", "To", "Call-ID", "CSeq", "User-Agent", "Content-Length"
-    ]);
+    assert_eq!(
+        bye.names(),
+        ["Via", "Max-Forwards", "From", "To", "Call-ID", "CSeq", "User-Agent", "Content-Length"]
+    );
     assert_eq!(bye.header("From"), format!("<sip:relay@{OURS}>;tag={tag}"));
     assert_eq!(bye.header("To"), "\"0903383638\" <sip:0903383638@10.0.0.9>;tag=caller");
     assert_eq!((bye.header("Call-ID"), bye.header("CSeq")), ("a:b##c@10.0.0.9", "1 BYE"));
@@ -366,7 +370,10 @@ fn texts_of_the_caller_cannot_open_another_header() {
         ("reason", Rejection { reason: Some(evil.clone()), ..Rejection::new(486) }),
         ("headers", Rejection { headers: vec![("X-A".into(), evil.clone())], ..Rejection::new(486) }),
         ("headers", Rejection { headers: vec![(evil.clone(), "a".into())], ..Rejection::new(486) }),
-        ("headers", Rejection { headers: vec![("Content-Length".into(), "9".into())], ..Rejection::new(486) }),
+        (
+            "headers",
+            Rejection { headers: vec![("Content-Length".into(), "9".into())], ..Rejection::new(486) },
+        ),
         ("status", Rejection::new(200)),
         ("status", Rejection::new(700)),
     ] {

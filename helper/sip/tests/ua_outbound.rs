@@ -125,7 +125,12 @@ fn provisional_stops_the_retransmission_and_each_above_100_is_reported() {
     bench.advance(20_000);
     bench.assert_quiet();
     bench.receive(&invite.response("180 Ringing", "peer", "", ""));
-    bench.receive(&invite.response("183 Session Progress", "peer", "Content-Type: application/sdp\r\n", ANSWER));
+    bench.receive(&invite.response(
+        "183 Session Progress",
+        "peer",
+        "Content-Type: application/sdp\r\n",
+        ANSWER,
+    ));
     assert_eq!(
         bench.events,
         [
@@ -318,7 +323,8 @@ fn second_fork_that_answers_gets_ack_and_bye() {
     assert_eq!(bench.endpoint.stats().calls, 1);
 }
 
-const WWW: &str = "WWW-Authenticate: Digest realm=\"r\", nonce=\"n1\", qop=\"auth,auth-int\", algorithm=MD5\r\n";
+const WWW: &str =
+    "WWW-Authenticate: Digest realm=\"r\", nonce=\"n1\", qop=\"auth,auth-int\", algorithm=MD5\r\n";
 const PROXY: &str = "Proxy-Authenticate: Digest realm=\"p\", nonce=\"n2\"\r\n";
 
 fn dial_with_password(bench: &mut Bench) -> sip::CallKey {

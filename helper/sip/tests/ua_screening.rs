@@ -70,7 +70,10 @@ fn method_outside_a_dialog_is_405_or_481() {
 #[test]
 fn required_extension_is_420_and_named() {
     let answer = refusal(&invite_with("Require: 100rel\r\nRequire: timer, foo\r\n", ""));
-    assert_eq!((answer.start(), answer.header("Unsupported")), ("SIP/2.0 420 Bad Extension", "100rel, timer, foo"));
+    assert_eq!(
+        (answer.start(), answer.header("Unsupported")),
+        ("SIP/2.0 420 Bad Extension", "100rel, timer, foo")
+    );
 }
 
 #[test]
@@ -82,12 +85,18 @@ fn scheme_that_is_no_phone_is_416() {
 #[test]
 fn body_that_is_not_sdp_is_415_with_accept_unless_it_is_optional() {
     let answer = refusal(&invite_with("Content-Type: text/plain\r\n", "hello"));
-    assert_eq!((answer.start(), answer.header("Accept")), ("SIP/2.0 415 Unsupported Media Type", "application/sdp"));
+    assert_eq!(
+        (answer.start(), answer.header("Accept")),
+        ("SIP/2.0 415 Unsupported Media Type", "application/sdp")
+    );
     let answer = refusal(&invite_with("Content-Type: application/sdp\r\nContent-Encoding: gzip\r\n", "x"));
     assert_eq!(answer.header("Accept-Encoding"), "identity");
 
     let mut bench = Bench::new();
-    bench.receive(&invite_with("Content-Type: text/plain\r\nContent-Disposition: x; handling=optional\r\n", "hello"));
+    bench.receive(&invite_with(
+        "Content-Type: text/plain\r\nContent-Disposition: x; handling=optional\r\n",
+        "hello",
+    ));
     let Event::Incoming(incoming) = bench.event() else { panic!() };
     assert_eq!(incoming.offer, None);
 }
@@ -161,9 +170,8 @@ fn unacked_limit_is_free_again_after_every_way_to_end() {
     config.limits.max_unacked = 1;
     let mut bench = Bench::with(config);
     for n in 0..4 {
-        let unique = |text: String| {
-            text.replace("a:b##c", &format!("call{n}")).replace("inv1", &format!("inv{n}"))
-        };
+        let unique =
+            |text: String| text.replace("a:b##c", &format!("call{n}")).replace("inv1", &format!("inv{n}"));
         bench.receive(&unique(invite()));
         let Event::Incoming(incoming) = bench.event() else { panic!("round {n} was refused") };
         let call = incoming.call;
@@ -202,7 +210,10 @@ fn response_follows_the_port_of_the_via_without_rport_and_the_source_with_it() {
     bench.receive_from("192.0.2.7:4444", &request("OPTIONS", 1, "", "o1", "", ""));
     let answer = bench.next();
     assert_eq!(answer.to.to_string(), "192.0.2.7:4444");
-    assert_eq!(answer.header("Via"), format!("SIP/2.0/UDP {PEER};branch=z9hG4bKo1;received=192.0.2.7;rport=4444"));
+    assert_eq!(
+        answer.header("Via"),
+        format!("SIP/2.0/UDP {PEER};branch=z9hG4bKo1;received=192.0.2.7;rport=4444")
+    );
     bench.receive_from("192.0.2.7:4444", &request("OPTIONS", 1, "", "o1", "", "").replace(";rport", ""));
     let answer = bench.next();
     assert_eq!(answer.to.to_string(), "192.0.2.7:5060");
@@ -225,7 +236,10 @@ fn ipv6_source_is_received_without_brackets() {
 #[test]
 fn x_headers_reach_the_owner_in_their_own_spelling() {
     let mut bench = Bench::new();
-    bench.receive(&invite_with("X-Room-ID: room-42\r\nx-session-id: s1\r\nX-Tenant-ID: t9\r\nSubject: no\r\n", ""));
+    bench.receive(&invite_with(
+        "X-Room-ID: room-42\r\nx-session-id: s1\r\nX-Tenant-ID: t9\r\nSubject: no\r\n",
+        "",
+    ));
     let Event::Incoming(incoming) = bench.event() else { panic!() };
     let pairs: Vec<(&str, &str)> = incoming.headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
     assert_eq!(pairs, [("X-Room-ID", "room-42"), ("x-session-id", "s1"), ("X-Tenant-ID", "t9")]);

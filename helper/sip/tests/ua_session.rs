@@ -101,7 +101,10 @@ fn reinvite_is_reported_answered_acknowledged_and_moves_the_target() {
     bench.assert_quiet();
     bench.run(|e, now| e.hangup(now, call)).unwrap();
     let bye = bench.next();
-    assert_eq!((bye.start(), bye.to.to_string().as_str()), ("BYE sip:alice@10.0.0.77:5099 SIP/2.0", "10.0.0.77:5099"));
+    assert_eq!(
+        (bye.start(), bye.to.to_string().as_str()),
+        ("BYE sip:alice@10.0.0.77:5099 SIP/2.0", "10.0.0.77:5099")
+    );
     bench.assert_empty();
 }
 
@@ -154,7 +157,10 @@ fn second_invite_while_one_is_open_is_500_with_retry_after() {
     bench.sent.clear();
     bench.receive(&reinvite(3, &tag, "re2"));
     let (trying, refusal) = (bench.next(), bench.next());
-    assert_eq!((trying.start(), refusal.start()), ("SIP/2.0 100 Trying", "SIP/2.0 500 Server Internal Error"));
+    assert_eq!(
+        (trying.start(), refusal.start()),
+        ("SIP/2.0 100 Trying", "SIP/2.0 500 Server Internal Error")
+    );
     assert!(refusal.header("Retry-After").parse::<u8>().unwrap() <= 10);
     bench.receive(&in_dialog("ACK", 3, &tag, "re2"));
     bench.receive(&request("UPDATE", 4, &tag, "u1", SDP_TYPE, OFFER));
@@ -264,7 +270,12 @@ fn reoffer_is_a_reinvite_whose_answer_is_acknowledged_and_reported() {
     assert_eq!(again.header("From"), invite.header("From"));
     assert_eq!((again.body(), again.header("Contact")), (OFFER, "<sip:10.0.0.5:5062>"));
     assert_eq!(bench.run(|e, now| e.reoffer(now, call, sdp(OFFER))), Err(CallError::WrongState));
-    let ok = again.response("200 OK", "", "Contact: <sip:bob@10.0.0.10>\r\nContent-Type: application/sdp\r\n", ANSWER);
+    let ok = again.response(
+        "200 OK",
+        "",
+        "Contact: <sip:bob@10.0.0.10>\r\nContent-Type: application/sdp\r\n",
+        ANSWER,
+    );
     bench.receive(&ok);
     let ack = bench.next();
     assert_eq!((ack.start(), ack.header("CSeq")), ("ACK sip:bob@10.0.0.10 SIP/2.0", "2 ACK"));
@@ -370,4 +381,18 @@ fn crossing_byes_are_both_answered_and_the_call_ends_once() {
     bench.receive(&ours.response("481 Call/Transaction Does Not Exist", "", "", ""));
     assert_eq!(bench.events, [Event::Ended { call, cause: EndCause::LocalBye }]);
     bench.assert_empty();
+}
+
+#[test]
+fn session_change_after_the_hangup_is_481_and_not_reported() {
+    let mut bench = Bench::new();
+    let call = bench.ringing_call();
+    bench.run(|e, now| e.answer(now, call, sdp(ANSWER))).unwrap();
+    let tag = bench.sent.back().unwrap().to_tag();
+    bench.run(|e, now| e.hangup(now, call)).unwrap();
+    bench.sent.clear();
+    bench.receive(&request("UPDATE", 2, &tag, "u1", SDP_TYPE, OFFER));
+    bench.receive(&reinvite(3, &tag, "re1"));
+    assert_eq!(bench.take_lines(), ["SIP/2.0 481 Call/Transaction Does Not Exist"; 2]);
+    assert_eq!(bench.events, [Event::Ended { call, cause: EndCause::LocalBye }]);
 }

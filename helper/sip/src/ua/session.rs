@@ -37,8 +37,12 @@ impl Endpoint {
         let (to_tag, from_tag) = (to.tag().unwrap_or(""), from.tag().unwrap_or(""));
         let unknown = || Fault::new(StatusCode::CALL_DOES_NOT_EXIST);
         let key = self.calls.find(&self.core.random, &call_id, to_tag, from_tag).ok_or_else(unknown)?;
-        let state = self.calls.state(key).ok_or_else(unknown)?;
-        match (take_seq(state, from_tag, cseq.number), &cseq.method) {
+        let call = self.calls.get_mut(key).ok_or_else(unknown)?;
+        if call.name.is_ended() && matches!(cseq.method, Method::Invite | Method::Update) {
+            // Hung up already: only the ACK or a BYE is still awaited.
+            return Err(unknown());
+        }
+        match (take_seq(&mut call.state, from_tag, cseq.number), &cseq.method) {
             (Order::Old, _) => {
                 return Err(Fault::because(StatusCode::SERVER_INTERNAL_ERROR, "CSeq Out Of Order"));
             }

@@ -47,7 +47,7 @@ impl Bench {
                 Output::Transmit { destination, payload } => self.sent.push_back(Sent {
                     at: (self.now - self.start).as_millis() as u64,
                     to: destination,
-                    text: String::from_utf8(payload.to_vec()).unwrap(),
+                    text: String::from_utf8_lossy(&payload).into_owned(),
                 }),
                 Output::Event(event) => self.events.push_back(event),
             }
