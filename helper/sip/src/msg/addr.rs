@@ -60,6 +60,7 @@ impl NameAddr {
         };
         let well_formed = has_scheme(uri)
             && (params.is_empty() || params.starts_with(';'))
+            && scan::quotes_close(params)
             && !scan::has_unquoted(params, b',');
         if !well_formed {
             return None;

@@ -288,7 +288,7 @@ fn without_params(value: &str, params: &Params, names: &[&str]) -> String {
             plain.push_str(segment);
         }
     }
-    plain.truncate(plain.trim_end().len());
+    plain.truncate(plain.trim_end_matches(scan::is_blank).len());
     plain
 }
 

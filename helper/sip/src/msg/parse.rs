@@ -3,7 +3,7 @@
 //! Reading goes on after the first fault, so that the rest can still be used to answer it.
 
 use bytes::Bytes;
-use memchr::{memchr, memchr2, memchr2_iter, memmem, memrchr};
+use memchr::{memchr, memchr2, memchr2_iter, memmem};
 
 use super::message::{Header, Headers};
 use super::{ByteStr, HeaderName, Message, Method, ParseError, ParseErrorKind, StartLine, StatusCode, scan};
@@ -252,16 +252,17 @@ fn header_line(head: &Head, from: usize, to: usize) -> Option<Header> {
     let begin = colon + 1 + value.iter().take_while(|b| blank(b)).count();
     let end = line.len() - line[begin..].iter().rev().take_while(|b| blank(b)).count();
     let (mut value, latin1) = head.text(from + begin, from + end);
-    if memrchr(b'\n', value.as_bytes()).is_some() {
+    if memchr2(b'\r', b'\n', value.as_bytes()).is_some() {
         value = unfold(&value);
     }
     Some(Header { name, value, latin1 })
 }
 
-/// Each fold with the blanks around it becomes one space (RFC 3261 section 7.3.1).
+/// Each fold with the blanks around it becomes one space (RFC 3261 section 7.3.1). A CR that stands alone does too, so
+/// that an answer to such a line does not repeat it.
 fn unfold(value: &str) -> ByteStr {
     let mut plain = String::with_capacity(value.len());
-    for line in value.split('\n') {
+    for line in value.split(['\r', '\n']) {
         let line = line.trim_matches(scan::is_blank);
         if !plain.is_empty() && !line.is_empty() {
             plain.push(' ');

@@ -72,6 +72,18 @@ pub(crate) fn has_unquoted(text: &str, byte: u8) -> bool {
     pieces.rest.is_some()
 }
 
+/// Whether every quoted string in `text` has its end.
+pub(crate) fn quotes_close(text: &str) -> bool {
+    let mut from = 0;
+    while let Some(at) = text.as_bytes().get(from..).and_then(|rest| memchr(b'"', rest)) {
+        match closing_quote(text.as_bytes(), from + at + 1) {
+            Some(end) => from = end + 1,
+            None => return false,
+        }
+    }
+    true
+}
+
 /// The text of a quoted string; anything else stays as it is.
 pub(crate) fn unquote(text: &str) -> Cow<'_, str> {
     match text.strip_prefix('"').and_then(|t| t.strip_suffix('"')) {
@@ -206,6 +218,7 @@ mod tests {
     fn an_escaped_quote_does_not_close() {
         assert_eq!(closing_quote(br#"a\"b" c"#, 0), Some(4));
         assert_eq!(closing_quote(br#"a\"#, 0), None);
+        assert!(quotes_close(r#"a "b\"" "c""#) && !quotes_close(r#"a "b" "c"#) && !quotes_close(r#""\""#));
         assert!(!has_unquoted(r#"a "," b"#, b','));
         assert!(has_unquoted(r#"a "," b,"#, b','));
     }

@@ -44,7 +44,8 @@ pub struct Via {
 }
 
 impl Via {
-    /// Reads one Via element. Any version of SIP will do, so that even a request of another version can be answered.
+    /// Reads one Via element. Any protocol and version will do, so that even a request of another version
+    /// can be answered.
     pub fn parse(value: &ByteStr) -> Result<Self, HeaderError> {
         Self::read(value).ok_or(HeaderError::Malformed(HeaderName::Via))
     }
@@ -64,18 +65,13 @@ impl Via {
     fn read(value: &ByteStr) -> Option<Self> {
         let (protocol, rest) = value.split_once('/')?;
         let (version, rest) = rest.split_once('/')?;
-        if !scan::trim(protocol).eq_ignore_ascii_case("SIP")
-            || !scan::is_token(scan::trim(version).as_bytes())
-        {
+        if scan::trim(protocol).is_empty() || scan::trim(version).is_empty() {
             return None;
         }
         let (transport, rest) = rest.trim_start_matches(scan::is_blank).split_once(scan::is_blank)?;
-        if !scan::is_token(transport.as_bytes()) {
-            return None;
-        }
         let (sent_by, params) = rest.split_at(memchr::memchr(b';', rest.as_bytes()).unwrap_or(rest.len()));
         let (host, port) = uri::host_port(value, sent_by).ok()?;
-        if matches!(&host, Host::Name(name) if name.is_empty()) {
+        if matches!(&host, Host::Name(name) if name.is_empty()) || !scan::quotes_close(params) {
             return None;
         }
         let mut via = Self {
@@ -197,7 +193,8 @@ mod tests {
             "x.example.com;branch=z9hG4bKk",
             "SIP/2.0/UDP",
             "SIP/2.0/UDP ;branch=x",
-            "HTTP/1.1/TCP h",
+            "/2.0/UDP h",
+            "a/b/c d;e=\"f",
         ] {
             assert!(Via::parse(&ByteStr::from(value)).is_err(), "{value}");
         }
