@@ -78,8 +78,10 @@ fn required_extension_is_420_and_named() {
 
 #[test]
 fn scheme_that_is_no_phone_is_416() {
-    let text = invite().replacen("sip:relay@10.0.0.5:5062 SIP", "http://10.0.0.5/ SIP", 1);
-    assert_eq!(refusal(&text).start(), "SIP/2.0 416 Unsupported URI Scheme");
+    for text in [invite(), request("OPTIONS", 1, "", "o1", "", "")] {
+        let text = text.replacen("sip:relay@10.0.0.5:5062 SIP", "http://10.0.0.5/ SIP", 1);
+        assert_eq!(refusal(&text).start(), "SIP/2.0 416 Unsupported URI Scheme");
+    }
 }
 
 #[test]
@@ -102,9 +104,53 @@ fn body_that_is_not_sdp_is_415_with_accept_unless_it_is_optional() {
 }
 
 #[test]
-fn invite_without_a_contact_is_400() {
-    let answer = refusal(&request("INVITE", 1, "", "inv1", "", ""));
-    assert_eq!(answer.start(), "SIP/2.0 400 Missing Or Malformed Contact");
+fn malformed_contact_is_400_and_a_missing_one_means_the_source() {
+    let answer = refusal(&request("INVITE", 1, "", "inv1", "Contact: <broken\r\n", ""));
+    assert_eq!(answer.start(), "SIP/2.0 400 Malformed Contact");
+    assert_eq!(
+        refusal(&request("INVITE", 1, "", "inv1", "Contact: *\r\n", "")).start(),
+        "SIP/2.0 400 Bad Request"
+    );
+
+    let mut bench = Bench::new();
+    bench.receive(&request("INVITE", 1, "", "inv1", "", ""));
+    let Event::Incoming(incoming) = bench.event() else { panic!() };
+    bench.run(|e, now| e.answer(now, incoming.call, sdp(ANSWER))).unwrap();
+    bench.advance(32_000);
+    assert_eq!(bench.sent.back().unwrap().start(), format!("BYE sip:{PEER} SIP/2.0"));
+}
+
+#[test]
+fn invite_that_accepts_no_sdp_is_406() {
+    assert_eq!(refusal(&invite_with("Accept: text/x-other\r\n", "")).start(), "SIP/2.0 406 Not Acceptable");
+    for accept in ["application/sdp", "text/plain, Application/SDP;level=1", "*/*", ""] {
+        let mut bench = Bench::new();
+        bench.receive(&invite_with(&format!("Accept: {accept}\r\n"), ""));
+        assert!(matches!(bench.event(), Event::Incoming(_)), "{accept}");
+    }
+}
+
+#[test]
+fn full_transaction_table_refuses_session_changes_but_never_a_bye() {
+    let mut config = EndpointConfig::new(OURS.parse().unwrap());
+    config.limits.max_transactions = 3;
+    let mut bench = Bench::with(config);
+    let (call, tag) = bench.inbound_call();
+    bench.receive(&request("UPDATE", 2, &tag, "u1", CONTACT, ""));
+    bench.receive(&request("UPDATE", 3, &tag, "u2", CONTACT, ""));
+    bench.receive(&request("UPDATE", 4, &tag, "u3", CONTACT, ""));
+    bench.receive(&request("INVITE", 5, &tag, "re1", CONTACT, ""));
+    bench.receive(&in_dialog("BYE", 6, &tag, "b1"));
+    let statuses: Vec<String> = bench.take_lines().iter().map(|line| line[8..11].to_owned()).collect();
+    assert_eq!(statuses, ["200", "200", "503", "503", "200"]);
+    assert!(matches!(bench.event(), Event::Ended { call: ended, .. } if ended == call));
+    bench.assert_empty();
+}
+
+#[test]
+fn head_over_the_limit_is_513() {
+    let answer = refusal(&invite_with(&format!("X-Long: {}\r\n", "a".repeat(40_000)), ""));
+    assert_eq!(answer.start(), "SIP/2.0 513 Message Too Large");
 }
 
 #[test]

@@ -121,7 +121,7 @@ impl Bench {
 
     /// Long after everything, no table holds anything.
     pub fn assert_empty(&mut self) {
-        self.advance(600_000);
+        self.advance(1_200_000);
         let Stats { transactions, dialogs, calls, timers, .. } = self.endpoint.stats();
         assert_eq!(
             (transactions, dialogs, calls, timers),
