@@ -163,7 +163,8 @@ impl Pbx {
         self.wire.sent_again.load(Ordering::Relaxed)
     }
 
-    /// Messages that no script has asked for.
+    /// Messages that no script has asked for. A provisional response that came before the final one that a script asked for
+    /// is none: it is the other side's choice (RFC 3261 §13.3.1.1).
     pub fn unexpected(&self) -> Vec<String> {
         self.wire.incoming.with(|list| list.iter().map(|r| r.message.to_string()).collect())
     }
@@ -341,7 +342,9 @@ impl PbxCall {
             let received = self.wire.incoming.wait(until, |list| {
                 let position =
                     list.iter().position(|r| r.message.call_id() == call_id && wanted(&r.message))?;
-                Some(list.remove(position))
+                let found = list.remove(position);
+                forget_provisionals(list, position, &found.message);
+                Some(found)
             });
             // Anything that answers the pending request ends its repetition, wanted or not.
             if let Some((_, cseq, ..)) = self.pending {
@@ -400,4 +403,19 @@ impl PbxCall {
             self.rtp.payload_type = first;
         }
     }
+}
+
+/// Drops the provisional responses that came before a final one to the same request.
+fn forget_provisionals(list: &mut Vec<Received>, position: usize, last: &Message) {
+    if last.status().is_none_or(|status| status < 200) {
+        return;
+    }
+    let mut index = 0;
+    list.retain(|received| {
+        let message = &received.message;
+        let provisional = message.status().is_some_and(|status| status < 200);
+        let same = message.call_id() == last.call_id() && message.cseq() == last.cseq();
+        index += 1;
+        index > position || !(provisional && same)
+    });
 }
