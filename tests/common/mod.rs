@@ -10,6 +10,8 @@ pub mod pbx;
 pub mod recording;
 pub mod relay;
 pub mod rtp_end;
+pub mod sip_proxy;
+pub mod sipp;
 pub mod temp;
 pub mod tools;
 pub mod ws;
