@@ -115,7 +115,7 @@ impl Endpoint {
             Some(State::Up(up)) => {
                 up.dialog.refresh_target(request);
                 up.dialog.peer = source;
-                up.theirs = Some(TheirOffer { server, head: head.clone(), invite: true, cseq });
+                up.theirs = Some(Box::new(TheirOffer { server, head: head.clone(), invite: true, cseq }));
                 None
             }
             Some(State::Ringing(_)) => Some((StatusCode::SERVER_INTERNAL_ERROR, &pending)),
@@ -157,7 +157,7 @@ impl Endpoint {
                 up.dialog.refresh_target(request);
                 let cseq = request.cseq().map_or(0, |cseq| cseq.number);
                 let destination = head.destination;
-                up.theirs = Some(TheirOffer { server, head, invite: false, cseq });
+                up.theirs = Some(Box::new(TheirOffer { server, head, invite: false, cseq }));
                 self.servers.start_plain(server, key, destination);
                 self.core.event(Event::Offer { call: key, sdp, method: OfferMethod::Update });
                 return Ok(());
@@ -196,7 +196,7 @@ impl Endpoint {
     pub(crate) fn accept_offer(&mut self, now: Instant, key: CallKey, sdp: &Bytes) -> Result<(), CallError> {
         let State::Up(up) = self.calls.live(key)? else { return Err(CallError::WrongState) };
         let theirs = up.theirs.take().ok_or(CallError::WrongState)?;
-        let TheirOffer { server, head, invite, cseq } = theirs;
+        let TheirOffer { server, head, invite, cseq } = *theirs;
         if invite {
             send_success(&mut self.core, &mut self.servers, now, key, up, (server, &head, cseq), sdp, false);
         } else {
@@ -297,7 +297,8 @@ impl Endpoint {
         if let Some(auth) = &mut auth {
             auth.next_request();
         }
-        let bye = send_bye(&mut self.core, &mut self.clients, now, Some(key), &mut dialog, auth.as_mut());
+        let bye =
+            send_bye(&mut self.core, &mut self.clients, now, Some(key), &mut dialog, auth.as_deref_mut());
         if let Some(bye) = bye {
             self.calls.put(name, State::Leaving(Box::new(Leaving { dialog, auth, bye })));
         }
@@ -375,7 +376,7 @@ impl Endpoint {
                 let wait = glare_wait(&mut self.core, up.we_called);
                 let retry = self.core.arm_call(now + wait, key, CallTimer::OfferRetry);
                 let phase = OfferPhase::Waiting { retry };
-                up.ours = Some(OurOffer { sdp: ours.sdp, phase, glares: ours.glares + 1 });
+                up.ours = Some(Box::new(OurOffer { sdp: ours.sdp, phase, glares: ours.glares + 1 }));
             }
             // The dialog is gone on the other side (RFC 3261 §12.2.1.2).
             StatusCode::CALL_DOES_NOT_EXIST | StatusCode::REQUEST_TIMEOUT => {
@@ -416,7 +417,7 @@ impl Endpoint {
     /// Our re-INVITE rings for too long: withdrawn.
     pub(crate) fn reoffer_limit(&mut self, now: Instant, key: CallKey) {
         let Some(State::Up(up)) = self.calls.state(key) else { return };
-        if let Some(OurOffer { phase: OfferPhase::Sent { invite, .. }, .. }) = up.ours.take() {
+        if let Some(OfferPhase::Sent { invite, .. }) = up.ours.take().map(|ours| ours.phase) {
             withdraw(&mut self.core, &mut self.clients, now, invite);
             self.core.event(Event::ReofferRefused { call: key, status: 408 });
         }
@@ -429,7 +430,7 @@ impl Endpoint {
         if up.theirs.is_some() || up.unacked.is_some() {
             let wait = glare_wait(&mut self.core, up.we_called);
             let retry = self.core.arm_call(now + wait, key, CallTimer::OfferRetry);
-            up.ours = Some(OurOffer { phase: OfferPhase::Waiting { retry }, ..ours });
+            up.ours = Some(Box::new(OurOffer { phase: OfferPhase::Waiting { retry }, ..*ours }));
             return;
         }
         up.ours = send_reinvite(&mut self.core, &mut self.clients, now, key, up, ours.sdp, ours.glares);
@@ -457,7 +458,7 @@ fn send_reinvite(
     up: &mut Up,
     sdp: Bytes,
     glares: u8,
-) -> Option<OurOffer> {
+) -> Option<Box<OurOffer>> {
     let branch = core.random.branch();
     let cseq = up.dialog.next_local_seq();
     let headers = match &mut up.auth {
@@ -473,7 +474,7 @@ fn send_reinvite(
     clients.start(core, now, invite, Purpose::Reinvite, Some(key), message);
     // Longer than timer B, so silence is told from ringing.
     let limit = core.arm_call(now + core.config.timers.timeout() * 2, key, CallTimer::OfferLimit);
-    Some(OurOffer { sdp, phase: OfferPhase::Sent { invite, limit }, glares })
+    Some(Box::new(OurOffer { sdp, phase: OfferPhase::Sent { invite, limit }, glares }))
 }
 
 /// Sends the ACK of a 2xx inside `dialog` and keeps it for retransmissions.

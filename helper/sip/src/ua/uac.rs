@@ -31,7 +31,7 @@ impl Endpoint {
             return Err(DialError::Limit { what: "transactions", limit: limits.max_transactions });
         }
         let limit = dial.ring_timeout.unwrap_or(limits.max_ringing);
-        let auth = dial.credentials.clone().map(AuthSession::new);
+        let auth = dial.credentials.clone().map(AuthSession::new).map(Box::new);
         let outbound = outbound(&mut self.core, dial);
         let key = self.calls.next_key();
         let dialog = (outbound.call_id.clone(), outbound.local_tag.clone());

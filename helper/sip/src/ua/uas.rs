@@ -242,7 +242,7 @@ pub(crate) fn send_success(
     let response = head.response(200, "OK", &lines, Some(sdp));
     servers.reply(core, now, server, Reply::Success, response.clone());
     let timers = core.config.timers;
-    up.unacked = Some(Unacked {
+    up.unacked = Some(Box::new(Unacked {
         cseq,
         initial,
         response,
@@ -250,7 +250,7 @@ pub(crate) fn send_success(
         interval: timers.t1,
         resend: core.arm_call(now + timers.t1, key, CallTimer::Resend),
         deadline: core.arm_call(now + timers.timeout(), key, CallTimer::AckOverdue),
-    });
+    }));
 }
 
 /// The Record-Route lines of a response that makes a dialog (RFC 3261 §12.1.1).
