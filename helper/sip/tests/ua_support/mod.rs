@@ -192,7 +192,7 @@ impl Sent {
         tag(self.header("To"))
     }
 
-    pub fn from_tag(&self) -> String {
+    pub fn caller_tag(&self) -> String {
         tag(self.header("From"))
     }
 
