@@ -1,6 +1,19 @@
 //! SIP without sockets: bytes and the time go in, datagrams and events come out.
 //!
-//! Reading order: [`msg`] (what a message is). Nothing here knows a socket, a clock or a runtime.
+//! Reading order: [`msg`] (what a message is), `tx` (the four transaction machines), `dialog` (what two ends agree on),
+//! `ua` (what a call does), [`Endpoint`] (the one type that actors use). Nothing here knows a socket, a clock or a runtime.
 #![forbid(unsafe_code)]
 
+pub mod auth;
 pub mod msg;
+
+mod dialog;
+mod endpoint;
+mod tx;
+mod ua;
+
+pub use endpoint::{Endpoint, EndpointConfig, EndpointLimits, Stats, Timers};
+pub use ua::{
+    CallError, CallKey, Credentials, Dial, DialError, EndCause, Event, Incoming, OfferMethod, Output, Party,
+    Rejection,
+};

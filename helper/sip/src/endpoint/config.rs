@@ -1,0 +1,116 @@
+//! What an endpoint is told once: its address, its name, its timers and its limits.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Settings of an [`Endpoint`](crate::Endpoint).
+#[derive(Debug, Clone)]
+pub struct EndpointConfig {
+    /// The advertised address for Via and Contact.
+    pub contact: SocketAddr,
+    /// Host of the From URI when a dial names none; `None` gives the advertised `ip:port`.
+    pub from_host: Option<String>,
+    /// User-Agent of requests and Server of responses.
+    pub user_agent: String,
+    /// User part of Contact, and of From when a dial names none.
+    pub contact_user: Option<String>,
+    /// RFC 3261 timer values.
+    pub timers: Timers,
+    /// Sizes of the tables.
+    pub limits: EndpointLimits,
+    /// How long after an INVITE the 100 Trying goes out, unless another response came first; zero is at once.
+    /// RFC 3261 §17.2.1 asks for at most 200 ms.
+    pub auto_trying_after: Duration,
+}
+
+impl EndpointConfig {
+    /// The default settings at an advertised address.
+    pub fn new(contact: SocketAddr) -> Self {
+        Self {
+            contact,
+            from_host: None,
+            user_agent: "SIP-Relay-Server/1.0".into(),
+            contact_user: None,
+            timers: Timers::default(),
+            limits: EndpointLimits::default(),
+            auto_trying_after: Duration::ZERO,
+        }
+    }
+}
+
+/// The base timer values of RFC 3261 §17.1.1.1; every other timer follows from them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timers {
+    /// Round-trip estimate and first retransmission interval.
+    pub t1: Duration,
+    /// Largest retransmission interval of non-INVITE requests and of responses to INVITE.
+    pub t2: Duration,
+    /// Longest time a message stays in the network.
+    pub t4: Duration,
+}
+
+impl Timers {
+    /// 64·T1: how long a transaction, or a 2xx without ACK, is given.
+    pub fn timeout(&self) -> Duration {
+        self.t1 * 64
+    }
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        Self { t1: Duration::from_millis(500), t2: Duration::from_secs(4), t4: Duration::from_secs(5) }
+    }
+}
+
+/// Sizes of the tables. What does not fit is answered 503 with Retry-After and leaves no state behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EndpointLimits {
+    /// Client and server transactions together.
+    pub max_transactions: usize,
+    /// Calls, from the first INVITE until the last trace of the dialog is gone.
+    pub max_dialogs: usize,
+    /// Inbound calls that are ringing or whose 2xx is not acknowledged yet.
+    pub max_unacked: usize,
+    /// Largest body that is accepted, bytes; a larger one is answered 413.
+    pub max_body: usize,
+    /// How long an inbound call may ring before the endpoint itself answers 480.
+    pub max_ringing: Duration,
+    /// Retry-After of the 503 that these limits cause.
+    pub retry_after: Duration,
+}
+
+impl Default for EndpointLimits {
+    fn default() -> Self {
+        Self {
+            max_transactions: 50_000,
+            max_dialogs: 20_000,
+            max_unacked: 20_000,
+            max_body: 32 * 1024,
+            max_ringing: Duration::from_secs(600),
+            retry_after: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Counters and table sizes of an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stats {
+    /// Live transactions, client and server.
+    pub transactions: usize,
+    /// Dialogs, early ones included.
+    pub dialogs: usize,
+    /// Calls, those included whose `Ended` is out and whose signalling is not finished.
+    pub calls: usize,
+    /// Armed timers.
+    pub timers: usize,
+    /// Datagrams that are no SIP message, answered 400 or 505 where that was possible.
+    pub malformed: u64,
+    /// Well-formed messages that belong to nothing: stray responses and ACKs.
+    pub dropped: u64,
+    /// Retransmissions received.
+    pub retransmissions_in: u64,
+    /// Retransmissions sent.
+    pub retransmissions_out: u64,
+    /// Requests answered 503 because a table was full.
+    pub rejected_by_limit: u64,
+}

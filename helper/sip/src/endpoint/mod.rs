@@ -1,0 +1,149 @@
+//! `Endpoint` is one SIP user agent, client and server, behind one advertised address.
+//! In: datagrams, commands, the time. Out: datagrams, [`Event`]s, the next time to wake it.
+//! Knows nothing of sockets, clocks, DNS, logs, or what is inside an SDP body.
+
+mod config;
+mod core;
+mod fault;
+mod random;
+mod receive;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+pub use config::{EndpointConfig, EndpointLimits, Stats, Timers};
+pub(crate) use core::{Core, Fire};
+pub(crate) use fault::Fault;
+pub(crate) use random::{KeyedHash, Random};
+
+use crate::msg::StatusCode;
+use crate::tx::{Clients, Servers};
+use crate::ua::{CallError, CallKey, Calls, Dial, DialError, EndCause, Output, Rejection, State};
+
+/// A sans-IO SIP user agent. After every call that takes `&mut self`, drain [`poll_output`](Self::poll_output).
+#[derive(Debug)]
+pub struct Endpoint {
+    pub(crate) core: Core,
+    pub(crate) clients: Clients,
+    pub(crate) servers: Servers,
+    pub(crate) calls: Calls,
+}
+
+impl Endpoint {
+    /// Creates an endpoint; `seed` feeds its tags, branches, Call-IDs and hash keys and must be unpredictable.
+    pub fn new(mut config: EndpointConfig, seed: [u8; 32]) -> Self {
+        // A timer of zero would be due again at once, for ever.
+        let least = Duration::from_millis(1);
+        let timers = &mut config.timers;
+        for timer in [&mut timers.t1, &mut timers.t2, &mut timers.t4] {
+            *timer = (*timer).max(least);
+        }
+        Self {
+            core: Core::new(config, seed),
+            clients: Clients::default(),
+            servers: Servers::default(),
+            calls: Calls::default(),
+        }
+    }
+
+    /// Takes one received datagram.
+    pub fn handle_datagram(&mut self, now: Instant, source: SocketAddr, datagram: Bytes) {
+        self.receive(now, source, datagram);
+    }
+
+    /// Fires every timer that is due at `now`.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(fire) = self.core.timers.pop_due(now) {
+            self.fire(now, fire);
+        }
+    }
+
+    /// Tells that datagrams to `destination` cannot be delivered (ICMP): fails what waits for an answer from there.
+    pub fn handle_transport_error(&mut self, now: Instant, destination: SocketAddr) {
+        self.fail_destination(now, destination);
+    }
+
+    /// The next effect, until there is none.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.core.outbox.pop_front()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) must be called; `None` when nothing is pending.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.core.timers.next()
+    }
+
+    /// Places a call.
+    pub fn dial(&mut self, now: Instant, dial: Dial) -> Result<CallKey, DialError> {
+        self.place_call(now, dial)
+    }
+
+    /// Sends 180 Ringing for an inbound call.
+    pub fn ringing(&mut self, now: Instant, call: CallKey) -> Result<(), CallError> {
+        self.send_provisional(now, call, StatusCode::RINGING, None)
+    }
+
+    /// Sends 183 Session Progress with SDP for an inbound call.
+    pub fn progress(&mut self, now: Instant, call: CallKey, sdp: Bytes) -> Result<(), CallError> {
+        self.send_provisional(now, call, StatusCode::SESSION_PROGRESS, Some(&sdp))
+    }
+
+    /// Answers an inbound call with 200 and SDP; it is retransmitted until the ACK comes, and after 64·T1 without one
+    /// the call ends with BYE and [`EndCause::NoAck`](crate::EndCause::NoAck).
+    pub fn answer(&mut self, now: Instant, call: CallKey, sdp: Bytes) -> Result<(), CallError> {
+        self.send_answer(now, call, &sdp)
+    }
+
+    /// Refuses an inbound call that has not been answered.
+    pub fn reject(&mut self, now: Instant, call: CallKey, rejection: Rejection) -> Result<(), CallError> {
+        self.send_rejection(now, call, &rejection)
+    }
+
+    /// Ends a call; its state decides how: CANCEL, 603 or BYE.
+    pub fn hangup(&mut self, now: Instant, call: CallKey) -> Result<(), CallError> {
+        match self.calls.live(call)? {
+            State::Ringing(_) => return self.send_rejection(now, call, &Rejection::new(603)),
+            State::Calling(_) => self.give_up(now, call, EndCause::LocalCancel),
+            State::Up(_) | State::Leaving(_) => self.hang_up(now, call),
+        }
+        Ok(())
+    }
+
+    /// Accepts the peer's re-INVITE or UPDATE with 200 and SDP.
+    pub fn answer_offer(&mut self, now: Instant, call: CallKey, sdp: Bytes) -> Result<(), CallError> {
+        self.accept_offer(now, call, &sdp)
+    }
+
+    /// Refuses the peer's re-INVITE or UPDATE; the session stays as it was.
+    pub fn reject_offer(&mut self, now: Instant, call: CallKey, status: u16) -> Result<(), CallError> {
+        self.refuse_offer(now, call, status)
+    }
+
+    /// Sends a re-INVITE with a new offer. The outcome is `Reanswered` or `ReofferRefused`.
+    pub fn reoffer(&mut self, now: Instant, call: CallKey, sdp: Bytes) -> Result<(), CallError> {
+        self.send_reoffer(now, call, sdp)
+    }
+
+    /// While draining, new INVITEs and OPTIONS are answered 503 with Retry-After; calls in progress go on.
+    pub fn set_draining(&mut self, draining: bool) {
+        self.core.draining = draining;
+    }
+
+    /// Counters and table sizes.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            transactions: self.clients.len() + self.servers.len(),
+            dialogs: self.calls.dialogs(),
+            calls: self.calls.len(),
+            timers: self.core.timers.len(),
+            ..self.core.counters
+        }
+    }
+
+    /// The settings this endpoint was made with.
+    pub fn config(&self) -> &EndpointConfig {
+        &self.core.config
+    }
+}

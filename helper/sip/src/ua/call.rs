@@ -1,0 +1,343 @@
+//! `Call` is one call in one state; each state holds the data that it needs and the timers that watch it.
+//!
+//! ```text
+//!   INVITE in ──▶ Ringing ──answer──▶ Up ──BYE out──▶ Leaving ──▶ gone
+//!   dial ───────▶ Calling ──2xx─────▶ │
+//!                                     └──BYE in──▶ gone
+//! ```
+//!
+//! Refusals, CANCEL and time-outs lead to gone from anywhere.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::compose::ResponseHead;
+use super::{CallError, CallKey, EndCause, Event};
+use crate::auth::AuthSession;
+use crate::dialog::Dialog;
+use crate::endpoint::{Core, Random};
+use crate::tx::{ClientKey, ServerKey, TimerKey};
+
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) name: CallName,
+    pub(crate) state: State,
+}
+
+/// What a call keeps from state to state.
+#[derive(Debug)]
+pub(crate) struct CallName {
+    pub(crate) key: CallKey,
+    /// Hash of Call-ID and local tag.
+    lookup: u64,
+    /// `Ended` is out; what follows is signalling that the owner does not see.
+    ended: bool,
+}
+
+#[derive(Debug)]
+pub(crate) enum State {
+    /// Inbound, no final response yet.
+    Ringing(Box<Ringing>),
+    /// Outbound, no final response yet.
+    Calling(Box<Calling>),
+    /// A 2xx has been sent or received.
+    Up(Box<Up>),
+    /// Our BYE is out.
+    Leaving(Box<Leaving>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Ringing {
+    pub(crate) dialog: Dialog,
+    pub(crate) invite: ServerKey,
+    pub(crate) head: ResponseHead,
+    /// The last provisional above 100, repeated every minute (RFC 3261 §13.3.1.1).
+    pub(crate) provisional: Bytes,
+    pub(crate) refresh: Option<TimerKey>,
+    pub(crate) limit: Option<TimerKey>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Calling {
+    pub(crate) outbound: Outbound,
+    pub(crate) invite: ClientKey,
+    pub(crate) cseq: u32,
+    pub(crate) early: SmallVec<[Early; 1]>,
+    pub(crate) auth: Option<Box<AuthSession>>,
+    pub(crate) limit: Option<TimerKey>,
+}
+
+/// What every INVITE of an outbound call repeats.
+#[derive(Debug)]
+pub(crate) struct Outbound {
+    pub(crate) target: String,
+    pub(crate) destination: SocketAddr,
+    /// From with its tag.
+    pub(crate) from: String,
+    pub(crate) local_tag: String,
+    pub(crate) call_id: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) offer: Bytes,
+}
+
+/// An early dialog of an outbound call; a forked INVITE makes several.
+#[derive(Debug)]
+pub(crate) struct Early {
+    pub(crate) remote_tag: Box<str>,
+    pub(crate) remote_seq: Option<u32>,
+}
+
+/// What a call seldom has is boxed: most calls are up and quiet.
+#[derive(Debug)]
+pub(crate) struct Up {
+    pub(crate) dialog: Dialog,
+    /// Whether we placed the call: decides who waits longer after a glare (RFC 3261 §14.1).
+    pub(crate) we_called: bool,
+    /// Our 2xx that waits for its ACK.
+    pub(crate) unacked: Option<Box<Unacked>>,
+    /// The peer's offer that waits for `answer_offer` or `reject_offer`.
+    pub(crate) theirs: Option<Box<TheirOffer>>,
+    /// Our re-INVITE.
+    pub(crate) ours: Option<Box<OurOffer>>,
+    pub(crate) auth: Option<Box<AuthSession>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Unacked {
+    pub(crate) cseq: u32,
+    /// The 2xx of the INVITE that opened the call.
+    pub(crate) initial: bool,
+    pub(crate) response: Bytes,
+    pub(crate) destination: SocketAddr,
+    pub(crate) interval: Duration,
+    pub(crate) resend: TimerKey,
+    pub(crate) deadline: TimerKey,
+}
+
+#[derive(Debug)]
+pub(crate) struct TheirOffer {
+    pub(crate) server: ServerKey,
+    pub(crate) head: ResponseHead,
+    pub(crate) invite: bool,
+    pub(crate) cseq: u32,
+}
+
+#[derive(Debug)]
+pub(crate) struct OurOffer {
+    pub(crate) sdp: Bytes,
+    pub(crate) phase: OfferPhase,
+    /// Refusals with 491 so far.
+    pub(crate) glares: u8,
+}
+
+#[derive(Debug)]
+pub(crate) enum OfferPhase {
+    /// The re-INVITE is out; `limit` ends the wait for its final response.
+    Sent { invite: ClientKey, limit: TimerKey },
+    /// 491: it is sent again when `retry` fires.
+    Waiting { retry: TimerKey },
+}
+
+#[derive(Debug)]
+pub(crate) struct Leaving {
+    pub(crate) dialog: Dialog,
+    pub(crate) auth: Option<Box<AuthSession>>,
+    pub(crate) bye: ClientKey,
+}
+
+/// The timers of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CallTimer {
+    /// It has been ringing for too long.
+    RingLimit,
+    /// The provisional response is due again.
+    Refresh,
+    /// The un-ACKed 2xx is due again.
+    Resend,
+    /// The ACK is overdue.
+    AckOverdue,
+    /// Our re-INVITE has no final response.
+    OfferLimit,
+    /// Our re-INVITE is due again after a glare.
+    OfferRetry,
+}
+
+impl CallName {
+    /// Tells the owner that the call is over, once.
+    pub(crate) fn end(&mut self, core: &mut Core, cause: EndCause) {
+        if !self.ended {
+            self.ended = true;
+            core.event(Event::Ended { call: self.key, cause });
+        }
+    }
+
+    /// Whether the owner knows that it is over.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended
+    }
+}
+
+impl State {
+    /// Whether a request with this From tag can belong to the call. While calling, the response that made the early
+    /// dialog may have been lost, so any tag can.
+    pub(crate) fn is_peer(&self, tag: &str) -> bool {
+        match self {
+            State::Ringing(ringing) => *ringing.dialog.remote_tag == *tag,
+            State::Up(up) => *up.dialog.remote_tag == *tag,
+            State::Leaving(leaving) => *leaving.dialog.remote_tag == *tag,
+            State::Calling(_) => true,
+        }
+    }
+
+    fn timers(&self) -> SmallVec<[TimerKey; 4]> {
+        match self {
+            State::Ringing(ringing) => ringing.refresh.into_iter().chain(ringing.limit).collect(),
+            State::Calling(calling) => calling.limit.into_iter().collect(),
+            State::Up(up) => {
+                let unacked = up.unacked.iter().flat_map(|unacked| [unacked.resend, unacked.deadline]);
+                unacked.chain(up.ours.iter().map(|ours| ours.timer())).collect()
+            }
+            State::Leaving(_) => SmallVec::new(),
+        }
+    }
+
+    fn dialogs(&self) -> usize {
+        match self {
+            State::Calling(calling) => calling.early.len(),
+            _ => 1,
+        }
+    }
+
+    /// Inbound, and not acknowledged.
+    fn is_unsettled(&self) -> bool {
+        match self {
+            State::Ringing(_) => true,
+            State::Up(up) => up.unacked.as_ref().is_some_and(|unacked| unacked.initial),
+            State::Calling(_) | State::Leaving(_) => false,
+        }
+    }
+}
+
+impl Up {
+    pub(crate) fn new(dialog: Dialog, we_called: bool, auth: Option<Box<AuthSession>>) -> Self {
+        Self { dialog, we_called, unacked: None, theirs: None, ours: None, auth }
+    }
+}
+
+impl OurOffer {
+    pub(crate) fn timer(&self) -> TimerKey {
+        match self.phase {
+            OfferPhase::Sent { limit, .. } => limit,
+            OfferPhase::Waiting { retry } => retry,
+        }
+    }
+}
+
+/// All calls, by key and by dialog.
+#[derive(Debug, Default)]
+pub(crate) struct Calls {
+    live: HashMap<CallKey, Call>,
+    by_dialog: HashMap<u64, CallKey>,
+    last_key: u64,
+    unsettled: usize,
+}
+
+impl Calls {
+    pub(crate) fn next_key(&mut self) -> CallKey {
+        self.last_key += 1;
+        CallKey(self.last_key)
+    }
+
+    pub(crate) fn insert(&mut self, random: &Random, key: CallKey, dialog: (&str, &str), state: State) {
+        let lookup = dialog_hash(random, dialog.0, dialog.1);
+        self.put(CallName { key, lookup, ended: false }, state);
+    }
+
+    /// The call to which a request with this Call-ID, To tag and From tag belongs.
+    pub(crate) fn find(
+        &self,
+        random: &Random,
+        call_id: &str,
+        to_tag: &str,
+        from_tag: &str,
+    ) -> Option<CallKey> {
+        let key = self.by_dialog.get(&dialog_hash(random, call_id, to_tag))?;
+        self.live.get(key)?.state.is_peer(from_tag).then_some(*key)
+    }
+
+    pub(crate) fn state(&mut self, key: CallKey) -> Option<&mut State> {
+        self.live.get_mut(&key).map(|call| &mut call.state)
+    }
+
+    /// The 2xx of a call that waits for its ACK.
+    pub(crate) fn unacked(&mut self, key: CallKey) -> Option<&mut Unacked> {
+        match self.state(key)? {
+            State::Up(up) => up.unacked.as_deref_mut(),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn get_mut(&mut self, key: CallKey) -> Option<&mut Call> {
+        self.live.get_mut(&key)
+    }
+
+    /// The state of a call that its owner may still command.
+    pub(crate) fn live(&mut self, key: CallKey) -> Result<&mut State, CallError> {
+        let call = self.live.get_mut(&key).filter(|call| !call.name.ended).ok_or(CallError::Unknown)?;
+        Ok(&mut call.state)
+    }
+
+    /// Takes a call out and disarms its timers; [`put`](Self::put) it back, or let it be gone.
+    pub(crate) fn take(&mut self, core: &mut Core, key: CallKey) -> Option<Call> {
+        let call = self.live.remove(&key)?;
+        for timer in call.state.timers() {
+            core.timers.cancel(timer);
+        }
+        self.by_dialog.remove(&call.name.lookup);
+        self.unsettled -= usize::from(call.state.is_unsettled());
+        Some(call)
+    }
+
+    /// Puts a call back, in another state.
+    pub(crate) fn put(&mut self, name: CallName, state: State) {
+        self.by_dialog.insert(name.lookup, name.key);
+        self.unsettled += usize::from(state.is_unsettled());
+        self.live.insert(name.key, Call { name, state });
+    }
+
+    /// Stops waiting for the ACK of a 2xx with this CSeq; any, when `None`.
+    pub(crate) fn settle(
+        &mut self,
+        core: &mut Core,
+        key: CallKey,
+        cseq: Option<u32>,
+    ) -> Option<Box<Unacked>> {
+        let State::Up(up) = &mut self.live.get_mut(&key)?.state else { return None };
+        let unacked = up.unacked.take_if(|unacked| cseq.is_none_or(|cseq| cseq == unacked.cseq))?;
+        core.timers.cancel(unacked.resend);
+        core.timers.cancel(unacked.deadline);
+        self.unsettled -= usize::from(unacked.initial);
+        Some(unacked)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.live.len()
+    }
+
+    /// Inbound calls that ring or wait for their ACK.
+    pub(crate) fn unsettled(&self) -> usize {
+        self.unsettled
+    }
+
+    pub(crate) fn dialogs(&self) -> usize {
+        self.live.values().map(|call| call.state.dialogs()).sum()
+    }
+}
+
+fn dialog_hash(random: &Random, call_id: &str, local_tag: &str) -> u64 {
+    random.hash().text(call_id).text(local_tag).finish()
+}

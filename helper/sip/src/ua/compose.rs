@@ -1,0 +1,247 @@
+//! Writes the messages of the user agent: requests out of dialogs and settings, responses out of the lines that every
+//! response to one request shares.
+
+use std::net::SocketAddr;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::call::Outbound;
+use crate::dialog::{Dialog, Hop};
+use crate::endpoint::EndpointConfig;
+use crate::msg::{
+    HeaderName, Limits, Message, Method, RequestBuilder, ResponseBuilder, StatusCode, Via, parse_datagram,
+};
+
+/// What this user agent understands (RFC 3261 §20.5).
+pub(crate) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE";
+
+/// The only body that it understands.
+pub(crate) const SDP: &str = "application/sdp";
+
+const MAX_FORWARDS: u8 = 70;
+
+/// The value of our Via.
+pub(crate) fn via(config: &EndpointConfig, branch: &str) -> String {
+    format!("SIP/2.0/UDP {};branch={branch};rport", config.contact)
+}
+
+/// The value of our Contact.
+pub(crate) fn contact(config: &EndpointConfig) -> String {
+    match &config.contact_user {
+        Some(user) => format!("<sip:{user}@{}>", config.contact),
+        None => format!("<sip:{}>", config.contact),
+    }
+}
+
+/// The INVITE that opens a call.
+pub(crate) fn invite(
+    config: &EndpointConfig,
+    call: &Outbound,
+    cseq: u32,
+    branch: &str,
+    authorization: &[(&'static str, String)],
+) -> Option<Bytes> {
+    let mut builder = RequestBuilder::new(&Method::Invite, &call.target)
+        .via(via(config, branch))
+        .header(HeaderName::MaxForwards, MAX_FORWARDS)
+        .header(HeaderName::From, &call.from)
+        .header(HeaderName::To, format_args!("<{}>", call.target))
+        .header(HeaderName::CallId, &call.call_id)
+        .header(HeaderName::CSeq, format_args!("{cseq} INVITE"))
+        .header(HeaderName::Contact, contact(config))
+        .header(HeaderName::UserAgent, &config.user_agent)
+        .header(HeaderName::Allow, ALLOW);
+    for (name, value) in authorization {
+        builder = builder.header(*name, value);
+    }
+    for (name, value) in &call.headers {
+        builder = builder.header(name.as_str(), value);
+    }
+    builder.body(SDP, call.offer.clone()).build().ok()
+}
+
+/// A request inside a dialog, and where it goes.
+pub(crate) fn in_dialog(
+    config: &EndpointConfig,
+    dialog: &Dialog,
+    method: &Method,
+    (cseq, branch): (u32, &str),
+    authorization: &[(&'static str, String)],
+    sdp: Option<&Bytes>,
+) -> Option<(SocketAddr, Bytes)> {
+    let Hop { uri, routes, destination } = dialog.next_hop(config.contact);
+    let mut builder = RequestBuilder::new(method, uri)
+        .via(via(config, branch))
+        .header(HeaderName::MaxForwards, MAX_FORWARDS);
+    for route in &routes {
+        builder = builder.header(HeaderName::Route, route);
+    }
+    builder = builder
+        .header(HeaderName::From, &dialog.local)
+        .header(HeaderName::To, &dialog.remote)
+        .header(HeaderName::CallId, &dialog.call_id)
+        .header(HeaderName::CSeq, format_args!("{cseq} {method}"));
+    if *method == Method::Invite {
+        builder = builder.header(HeaderName::Contact, contact(config));
+    }
+    builder = builder.header(HeaderName::UserAgent, &config.user_agent);
+    if *method == Method::Invite {
+        builder = builder.header(HeaderName::Allow, ALLOW);
+    }
+    for (name, value) in authorization {
+        builder = builder.header(*name, value);
+    }
+    if let Some(sdp) = sdp {
+        builder = builder.body(SDP, sdp.clone());
+    }
+    Some((destination, builder.build().ok()?))
+}
+
+/// The ACK of a 2xx: a request of its own inside the dialog, with the CSeq number and the credentials of the INVITE
+/// (RFC 3261 §13.2.2.4).
+pub(crate) fn success_ack(
+    config: &EndpointConfig,
+    dialog: &Dialog,
+    invite: &Message,
+    branch: &str,
+) -> Option<(SocketAddr, Bytes)> {
+    let cseq = invite.cseq().ok()?.number;
+    let mut credentials = Vec::new();
+    for (name, text) in [
+        (HeaderName::Authorization, "Authorization"),
+        (HeaderName::ProxyAuthorization, "Proxy-Authorization"),
+    ] {
+        credentials.extend(invite.headers_of(&name).map(|value| (text, value.to_string())));
+    }
+    in_dialog(config, dialog, &Method::Ack, (cseq, branch), &credentials, None)
+}
+
+/// The ACK of a final response other than 2xx: part of the transaction of the INVITE (RFC 3261 §17.1.1.3).
+pub(crate) fn failure_ack(invite: &Bytes, response: &Message) -> Option<Bytes> {
+    let to = response.header(&HeaderName::To)?;
+    derived(&own(invite)?, &Method::Ack, to)
+}
+
+/// The CANCEL of an INVITE (RFC 3261 §9.1).
+pub(crate) fn cancel(invite: &Bytes) -> Option<Bytes> {
+    let invite = own(invite)?;
+    derived(&invite, &Method::Cancel, invite.header(&HeaderName::To)?)
+}
+
+/// The ACK of a 2xx to a re-INVITE whose call is gone: along the route of the re-INVITE.
+pub(crate) fn orphan_ack(config: &EndpointConfig, invite: &Message, to: &str, branch: &str) -> Option<Bytes> {
+    let mut builder = RequestBuilder::new(&Method::Ack, invite.request_uri()?).via(via(config, branch));
+    builder = copied(builder, invite, to)?;
+    builder.header(HeaderName::CSeq, format_args!("{} ACK", invite.cseq().ok()?.number)).build().ok()
+}
+
+/// Reads a message that this endpoint wrote.
+pub(crate) fn own(message: &Bytes) -> Option<Message> {
+    parse_datagram(message.clone(), &Limits::default()).ok()
+}
+
+fn derived(invite: &Message, method: &Method, to: &str) -> Option<Bytes> {
+    let via = invite.header(&HeaderName::Via)?;
+    let builder = RequestBuilder::new(method, invite.request_uri()?).via(via);
+    copied(builder, invite, to)?
+        .header(HeaderName::CSeq, format_args!("{} {method}", invite.cseq().ok()?.number))
+        .build()
+        .ok()
+}
+
+fn copied(builder: RequestBuilder, invite: &Message, to: &str) -> Option<RequestBuilder> {
+    let mut builder = builder.header(HeaderName::MaxForwards, MAX_FORWARDS);
+    for route in invite.headers_of(&HeaderName::Route) {
+        builder = builder.header(HeaderName::Route, route);
+    }
+    let header = |name: HeaderName| invite.header(&name);
+    Some(
+        builder
+            .header(HeaderName::From, header(HeaderName::From)?)
+            .header(HeaderName::To, to)
+            .header(HeaderName::CallId, header(HeaderName::CallId)?),
+    )
+}
+
+/// Where responses to a request go: with `rport` to where it came from, else to the port of its Via (RFC 3261 §18.2.2,
+/// RFC 3581 §4). `maddr` is not followed: it would let a stranger choose whom we send to.
+pub(crate) fn reply_address(via: &Via, source: SocketAddr) -> SocketAddr {
+    match (via.rport, via.port) {
+        (Some(_), _) | (None, Some(0)) => source,
+        (None, port) => SocketAddr::new(source.ip(), port.unwrap_or(5060)),
+    }
+}
+
+/// The lines that every response to one request shares, Via to CSeq, the To tag included.
+#[derive(Debug, Clone)]
+pub(crate) struct ResponseHead {
+    lines: Bytes,
+    pub(crate) destination: SocketAddr,
+}
+
+impl ResponseHead {
+    /// Copies what responses to `request` need; nothing of the datagram is kept.
+    pub(crate) fn new(request: &Message, via: &Via, source: SocketAddr, to_tag: &str) -> Option<Self> {
+        let response = ResponseBuilder::to_request(request, StatusCode::OK, None)
+            .received_from(source)
+            .to_tag(to_tag)
+            .build()
+            .ok()?;
+        let begin = response.windows(2).position(|pair| pair == b"\r\n")? + 2;
+        let end = response.len().checked_sub(EMPTY_BODY.len())?;
+        let lines = Bytes::copy_from_slice(response.get(begin..end)?);
+        Some(Self { lines, destination: reply_address(via, source) })
+    }
+
+    /// A response. Every text in it has been checked by the `guard` module or comes from a parsed message.
+    pub(crate) fn response(
+        &self,
+        status: u16,
+        reason: &str,
+        lines: &[(&str, &str)],
+        sdp: Option<&Bytes>,
+    ) -> Bytes {
+        let body = sdp.map_or(&[][..], |sdp| sdp);
+        let extra: usize = lines.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+        // Exact but for a few digits: an un-ACKed 2xx is kept.
+        let frame = "SIP/2.0 200 \r\nContent-Type: application/sdp\r\nContent-Length: 0000\r\n\r\n".len();
+        let mut out = BytesMut::with_capacity(frame + reason.len() + self.lines.len() + extra + body.len());
+        out.put_slice(format!("SIP/2.0 {status} {reason}\r\n").as_bytes());
+        out.put_slice(&self.lines);
+        let content_type = sdp.map(|_| ("Content-Type", SDP));
+        for (name, value) in lines.iter().copied().chain(content_type) {
+            for part in [name, ": ", value, "\r\n"] {
+                out.put_slice(part.as_bytes());
+            }
+        }
+        out.put_slice(format!("Content-Length: {}\r\n\r\n", body.len()).as_bytes());
+        out.put_slice(body);
+        out.freeze()
+    }
+}
+
+/// How the builder ends a response without a body.
+const EMPTY_BODY: &[u8] = b"Content-Length: 0\r\n\r\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn responses_go_to_the_source_with_rport_and_else_to_the_port_of_the_via() {
+        let to = |via: &str, source: &str| {
+            reply_address(&Via::parse(&via.into()).unwrap(), source.parse().unwrap()).to_string()
+        };
+        assert_eq!(to("SIP/2.0/UDP 10.0.0.7:5070;branch=z9hG4bK1;rport", "192.0.2.3:4000"), "192.0.2.3:4000");
+        assert_eq!(to("SIP/2.0/UDP 10.0.0.7:5070;branch=z9hG4bK1", "192.0.2.3:4000"), "192.0.2.3:5070");
+        assert_eq!(to("SIP/2.0/UDP pbx.example.com;branch=z9hG4bK1", "192.0.2.3:4000"), "192.0.2.3:5060");
+        assert_eq!(
+            to("SIP/2.0/UDP [2001:db8::9]:5070;branch=z9hG4bK1", "[2001:db8::9]:4000"),
+            "[2001:db8::9]:5070"
+        );
+        assert_eq!(
+            to("SIP/2.0/UDP h;maddr=198.51.100.1;branch=z9hG4bK1", "192.0.2.3:4000"),
+            "192.0.2.3:5060"
+        );
+    }
+}

@@ -1,0 +1,97 @@
+//! What the owner gives to place a call, and what can be wrong with a command.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+/// A call to be placed with [`Endpoint::dial`](crate::Endpoint::dial).
+#[derive(Debug, Clone)]
+pub struct Dial {
+    /// Request-URI and To, a `sip:` URI.
+    pub target: String,
+    /// Where the INVITE is sent: the resolved target, or an outbound proxy.
+    pub destination: SocketAddr,
+    /// The caller's URI for From; `None` gives `sip:{from_host or contact}`.
+    pub from: Option<String>,
+    /// The Call-ID; `None` makes `{uuid4}@{host}`.
+    pub call_id: Option<String>,
+    /// The SDP offer.
+    pub offer: Bytes,
+    /// Answers 401 and 407.
+    pub credentials: Option<Credentials>,
+    /// Further headers of the INVITE, name and value.
+    pub headers: Vec<(String, String)>,
+    /// Longest time from the INVITE to the final response; then CANCEL and `Ended` with 408.
+    pub ring_timeout: Option<Duration>,
+}
+
+impl Dial {
+    /// A call without credentials, extra headers or a time limit.
+    pub fn new(target: impl Into<String>, destination: SocketAddr, offer: Bytes) -> Self {
+        Self {
+            target: target.into(),
+            destination,
+            from: None,
+            call_id: None,
+            offer,
+            credentials: None,
+            headers: Vec::new(),
+            ring_timeout: None,
+        }
+    }
+}
+
+/// User name and password for digest challenges.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The `username` of the Authorization header.
+    pub username: String,
+    /// The shared secret; never printed.
+    pub password: String,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Credentials(..)")
+    }
+}
+
+/// Why a call could not be placed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DialError {
+    /// The string would not be one well-formed header value or URI.
+    #[error("invalid {field}")]
+    Invalid {
+        /// Which field of [`Dial`].
+        field: &'static str,
+    },
+    /// A limit of the endpoint is reached, 503.
+    #[error("all {limit} {what} are in use")]
+    Limit {
+        /// What ran out.
+        what: &'static str,
+        /// How many there are.
+        limit: usize,
+    },
+    /// The endpoint is draining and takes no new calls.
+    #[error("the endpoint is draining")]
+    Draining,
+}
+
+/// Why a command for a call was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// There is no such call, or it has ended.
+    #[error("no such call")]
+    Unknown,
+    /// The call is not in a state in which this can be done.
+    #[error("not possible in the state of the call")]
+    WrongState,
+    /// The string would not be one well-formed header value.
+    #[error("invalid {field}")]
+    Invalid {
+        /// Which argument.
+        field: &'static str,
+    },
+}

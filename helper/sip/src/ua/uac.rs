@@ -1,0 +1,267 @@
+//! Outbound calls: the INVITE, its responses, its cancellation, forks and challenges (RFC 3261 §8.1, §9.1, §13.2, §22).
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::bye::send_bye;
+use super::call::{Call, CallTimer, Calling, Early, Outbound, State, Up};
+use super::{CallKey, Dial, DialError, EndCause, Event, compose, guard};
+use crate::auth::{AuthSession, ChallengedBy};
+use crate::dialog::Dialog;
+use crate::endpoint::{Core, Endpoint};
+use crate::msg::{HeaderName, Message, Method, StatusCode};
+use crate::tx::{ClientKey, ClientTx, Clients, Purpose, SuccessAck, Withdrawal};
+
+/// 2xx of different forks of one INVITE that are remembered.
+const MAX_FORKS: usize = 16;
+
+impl Endpoint {
+    pub(crate) fn place_call(&mut self, now: Instant, dial: Dial) -> Result<CallKey, DialError> {
+        if let Some(field) = guard::invalid_field(&dial) {
+            return Err(DialError::Invalid { field });
+        }
+        if self.core.draining {
+            return Err(DialError::Draining);
+        }
+        let limits = self.core.config.limits;
+        if self.calls.len() >= limits.max_dialogs {
+            return Err(DialError::Limit { what: "dialogs", limit: limits.max_dialogs });
+        }
+        if self.clients.len() + self.servers.len() >= limits.max_transactions {
+            return Err(DialError::Limit { what: "transactions", limit: limits.max_transactions });
+        }
+        let limit = dial.ring_timeout.unwrap_or(limits.max_ringing);
+        let auth = dial.credentials.clone().map(AuthSession::new).map(Box::new);
+        let outbound = outbound(&mut self.core, dial);
+        let key = self.calls.next_key();
+        let dialog = (outbound.call_id.clone(), outbound.local_tag.clone());
+        let Some(invite) = send_invite(&mut self.core, &mut self.clients, now, key, &outbound, 1, &[]) else {
+            return Err(DialError::Invalid { field: "user_agent" });
+        };
+        let limit = Some(self.core.arm_call(now + limit, key, CallTimer::RingLimit));
+        let calling = Calling { outbound, invite, cseq: 1, early: Default::default(), auth, limit };
+        self.calls.insert(&self.core.random, key, (&dialog.0, &dialog.1), State::Calling(Box::new(calling)));
+        Ok(key)
+    }
+
+    /// A response to an INVITE that opens a call.
+    pub(crate) fn invite_response(&mut self, now: Instant, client: ClientKey, response: &Message) {
+        let Some(status) = response.status() else { return };
+        let owner = self.clients.get(client).and_then(|tx| tx.owner);
+        let calling = match owner.and_then(|key| Some((key, self.calls.state(key)?))) {
+            Some((key, State::Calling(calling))) if calling.invite == client => Some((key, calling)),
+            _ => None,
+        };
+        match calling {
+            _ if status == StatusCode::TRYING => {}
+            Some((key, calling)) if status.is_provisional() => {
+                note_early_dialog(calling, response);
+                let early_media = body_of(response);
+                self.core.event(Event::Ringing { call: key, status: status.as_u16(), early_media });
+            }
+            Some((key, _)) if status.is_success() => self.call_answered(client, key, response),
+            Some((key, _)) => self.call_refused(now, key, response, status),
+            None if status.is_success() => self.further_success(now, client, response),
+            None => {}
+        }
+    }
+
+    /// The first 2xx: ACK, and the call is up.
+    fn call_answered(&mut self, client: ClientKey, key: CallKey, response: &Message) {
+        let Some(Call { mut name, state: State::Calling(calling) }) = self.calls.take(&mut self.core, key)
+        else {
+            return;
+        };
+        let Some(mut dialog) = self.acknowledge(client, response) else {
+            name.end(&mut self.core, EndCause::ProtocolError { what: "Malformed 2xx" });
+            return;
+        };
+        let early = calling.early.iter().find(|early| early.remote_tag == dialog.remote_tag);
+        dialog.remote_seq = early.and_then(|early| early.remote_seq);
+        let up = Up::new(dialog, true, calling.auth);
+        self.calls.put(name, State::Up(Box::new(up)));
+        self.core.event(Event::Answered { call: key, sdp: body_of(response) });
+    }
+
+    /// A 2xx that comes again, comes from another fork, or comes to a call that has been given up.
+    fn further_success(&mut self, now: Instant, client: ClientKey, response: &Message) {
+        let tag = response.to().ok().and_then(|to| to.tag().map(str::to_owned)).unwrap_or_default();
+        let Some(tx) = self.clients.get(client) else { return };
+        if let Some(known) = tx.success_acks.iter().find(|known| *known.tag == *tag) {
+            self.core.counters.retransmissions_in += 1;
+            self.core.counters.retransmissions_out += 1;
+            self.core.send(known.destination, known.ack.clone());
+            return;
+        }
+        if tx.success_acks.len() >= MAX_FORKS {
+            self.core.counters.dropped += 1;
+            return;
+        }
+        if let Some(mut dialog) = self.acknowledge(client, response) {
+            send_bye(&mut self.core, &mut self.clients, now, None, &mut dialog, None);
+        }
+    }
+
+    /// Sends the ACK of a 2xx, keeps it for retransmissions, and gives the dialog that the 2xx made.
+    fn acknowledge(&mut self, client: ClientKey, response: &Message) -> Option<Dialog> {
+        let tx = self.clients.get_mut(client)?;
+        let invite = compose::own(&tx.request)?;
+        let dialog = Dialog::uac(&invite, response, tx.destination).ok()?;
+        let branch = self.core.random.branch();
+        let (destination, ack) = compose::success_ack(&self.core.config, &dialog, &invite, &branch)?;
+        self.core.send(destination, ack.clone());
+        tx.success_acks.push(SuccessAck { tag: dialog.remote_tag.clone(), destination, ack });
+        Some(dialog)
+    }
+
+    /// A final response 300 to 699; the transaction has sent the ACK.
+    fn call_refused(&mut self, now: Instant, key: CallKey, response: &Message, status: StatusCode) {
+        let Some(State::Calling(calling)) = self.calls.state(key) else { return };
+        if let Some(challenged) = challenged_by(status)
+            && let Some(auth) = &mut calling.auth
+            && auth.challenged(challenged, challenges(response, challenged)).is_ok()
+        {
+            calling.cseq += 1;
+            calling.early.clear();
+            let cnonce = self.core.random.tag();
+            let outbound = &calling.outbound;
+            let headers = auth.headers("INVITE", &outbound.target, &outbound.offer, &cnonce);
+            let sent =
+                send_invite(&mut self.core, &mut self.clients, now, key, outbound, calling.cseq, &headers);
+            if let Some(client) = sent {
+                calling.invite = client;
+                return;
+            }
+        }
+        let reason = response.reason().map(ToString::to_string).filter(|reason| !reason.is_empty());
+        let reason = reason.unwrap_or_else(|| status.reason().to_owned());
+        self.drop_call(key, EndCause::Rejected { status: status.as_u16(), reason });
+    }
+
+    /// Gives up a call that has not been answered: CANCEL now or at the first provisional response; a 2xx that crosses
+    /// is answered with ACK and BYE.
+    pub(crate) fn give_up(&mut self, now: Instant, key: CallKey, cause: EndCause) {
+        if let Some(State::Calling(calling)) = self.calls.state(key) {
+            let client = calling.invite;
+            withdraw(&mut self.core, &mut self.clients, now, client);
+        }
+        self.drop_call(key, cause);
+    }
+
+    /// Ends a call without further signalling.
+    pub(crate) fn drop_call(&mut self, key: CallKey, cause: EndCause) {
+        if let Some(mut call) = self.calls.take(&mut self.core, key) {
+            call.name.end(&mut self.core, cause);
+        }
+    }
+
+    /// After every provisional response: the CANCEL that waited for it.
+    pub(crate) fn cancel_if_wanted(&mut self, now: Instant, client: ClientKey) {
+        let wanted = |tx: &ClientTx| tx.withdrawal == Withdrawal::Wanted && tx.is_proceeding();
+        if self.clients.get(client).is_some_and(wanted) {
+            send_cancel(&mut self.core, &mut self.clients, now, client);
+        }
+    }
+}
+
+/// Nobody waits for this INVITE any more: CANCEL it, at once when a provisional response has come.
+pub(crate) fn withdraw(core: &mut Core, clients: &mut Clients, now: Instant, client: ClientKey) {
+    let Some(tx) = clients.get_mut(client) else { return };
+    tx.owner = None;
+    if !tx.is_pending() || tx.withdrawal != Withdrawal::No {
+        return;
+    }
+    if tx.is_proceeding() {
+        send_cancel(core, clients, now, client);
+    } else {
+        tx.withdrawal = Withdrawal::Wanted;
+    }
+}
+
+fn send_cancel(core: &mut Core, clients: &mut Clients, now: Instant, client: ClientKey) {
+    let Some(tx) = clients.get_mut(client) else { return };
+    tx.withdrawal = Withdrawal::Sent;
+    let (destination, Some(cancel)) = (tx.destination, compose::cancel(&tx.request)) else { return };
+    let branch = compose::own(&cancel).and_then(|cancel| cancel.top_via().ok()?.branch);
+    let key = ClientKey::new(&core.random, branch.as_deref().unwrap_or(""), &Method::Cancel);
+    clients.start(core, now, key, Purpose::Cancel, None, (destination, cancel));
+    clients.limit_withdrawn(core, now, client);
+}
+
+fn send_invite(
+    core: &mut Core,
+    clients: &mut Clients,
+    now: Instant,
+    call: CallKey,
+    outbound: &Outbound,
+    cseq: u32,
+    authorization: &[(&'static str, String)],
+) -> Option<ClientKey> {
+    let branch = core.random.branch();
+    let invite = compose::invite(&core.config, outbound, cseq, &branch, authorization)?;
+    let key = ClientKey::new(&core.random, &branch, &Method::Invite);
+    clients.start(core, now, key, Purpose::Invite, Some(call), (outbound.destination, invite));
+    Some(key)
+}
+
+fn outbound(core: &mut Core, dial: Dial) -> Outbound {
+    let config = &core.config;
+    let ours = || {
+        let host = config.from_host.clone().unwrap_or_else(|| config.contact.to_string());
+        match &config.contact_user {
+            Some(user) => format!("<sip:{user}@{host}>"),
+            None => format!("<sip:{host}>"),
+        }
+    };
+    let from = match dial.from {
+        Some(from) if from.contains('<') => from,
+        Some(from) => format!("<{from}>"),
+        None => ours(),
+    };
+    let host = config.contact.ip().to_string().replace(':', "-");
+    let local_tag = core.random.tag();
+    Outbound {
+        target: dial.target,
+        destination: dial.destination,
+        from: format!("{from};tag={local_tag}"),
+        local_tag,
+        call_id: dial.call_id.unwrap_or_else(|| format!("{}@{host}", core.random.uuid4())),
+        headers: dial.headers,
+        offer: dial.offer,
+    }
+}
+
+/// A provisional response with a To tag makes an early dialog (RFC 3261 §12.1).
+fn note_early_dialog(calling: &mut Calling, response: &Message) {
+    let Ok(to) = response.to() else { return };
+    let Some(tag) = to.tag() else { return };
+    let known = calling.early.iter().any(|early| *early.remote_tag == *tag);
+    if !known && calling.early.len() < MAX_FORKS {
+        calling.early.push(Early { remote_tag: tag.into(), remote_seq: None });
+    }
+}
+
+/// The SDP body of a response.
+pub(crate) fn body_of(response: &Message) -> Option<Bytes> {
+    let sdp =
+        !response.body.is_empty() && response.content_type().map_or(true, |media| media.is(compose::SDP));
+    sdp.then(|| Bytes::copy_from_slice(&response.body))
+}
+
+pub(crate) fn challenged_by(status: StatusCode) -> Option<ChallengedBy> {
+    match status {
+        StatusCode::UNAUTHORIZED => Some(ChallengedBy::Server),
+        StatusCode::PROXY_AUTHENTICATION_REQUIRED => Some(ChallengedBy::Proxy),
+        _ => None,
+    }
+}
+
+/// The challenges of a 401 or 407.
+pub(crate) fn challenges(response: &Message, by: ChallengedBy) -> impl Iterator<Item = &str> {
+    let name = match by {
+        ChallengedBy::Server => HeaderName::WwwAuthenticate,
+        ChallengedBy::Proxy => HeaderName::ProxyAuthenticate,
+    };
+    response.headers_of(name).map(|value| value.as_str())
+}
