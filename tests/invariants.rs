@@ -39,12 +39,30 @@ fn logs_that_keep_the_rules_pass() {
         &["RING_ANS:0912##a", "CALL_IGNORE:a", "CALL_FAILED:486 Busy Here"],
         &["RING_ANS:0912##a", "CALL_FAILED:500 Server Internal Error"],
         &["CALL_FAILED:484 Address Incomplete"],
-        &["RING_ANS:1##a", "CALL_ANS:a", "RING_ANS:1##b", "CALL_ANS:b", "RTP:0##ff", "BYE:b", "CALL_ANS:a", "RTP:0##ff", "BYE:a"],
+        &[
+            "RING_ANS:1##a",
+            "CALL_ANS:a",
+            "RING_ANS:1##b",
+            "CALL_ANS:b",
+            "RTP:0##ff",
+            "BYE:b",
+            "CALL_ANS:a",
+            "RTP:0##ff",
+            "BYE:a",
+        ],
     ] {
         assert_eq!(classic(lines), NONE, "{lines:?}");
     }
     for lines in [
-        &["CALLING:0912##a", "RING_ANS:0912##a", "CALL_ANS:a", "DTMF:a##5##160", "BYE:a", "PONG", "ERROR:481 x##BYE"][..],
+        &[
+            "CALLING:0912##a",
+            "RING_ANS:0912##a",
+            "CALL_ANS:a",
+            "DTMF:a##5##160",
+            "BYE:a",
+            "PONG",
+            "ERROR:481 x##BYE",
+        ][..],
         &["CALLING:0912##a", "CALL_FAILED:487 Request Terminated##a"],
         &["CALLING:0912##a", "CALL_IGNORE:a", "CALL_FAILED:486 Busy Here##a"],
         &["RING_ANS:1##a", "CALL_ANS:a", &frame("a"), "BYE:a"],
@@ -82,7 +100,11 @@ fn audio_at_the_wrong_time_or_in_the_wrong_form_is_found() {
     assert_eq!(classic(&["RTP:0##ff"]), ["I6"]);
     assert_eq!(classic(&["RING_ANS:1##a", "CALL_ANS:a", "BYE:a", "RTP:0##ff"]), ["I6"]);
     let up = ["CALL_ANS:a", "CALL_ANS:b", "BYE:b"];
-    assert_eq!(classic(&[&up[..], &["RTP:0##ff", "BYE:a"]].concat()), ["I6"], "focus was not announced again");
+    assert_eq!(
+        classic(&[&up[..], &["RTP:0##ff", "BYE:a"]].concat()),
+        ["I6"],
+        "focus was not announced again"
+    );
     assert_eq!(classic(&["CALL_ANS:a", "RTP:0##FF", "BYE:a"]), ["RTP"]);
     assert_eq!(classic(&["CALL_ANS:a", "RTP:300##ff", "BYE:a"]), ["RTP"]);
     assert_eq!(multi(&["RING_ANS:1##a", &frame("a"), "RING_IGNORE:a"]), ["I6"]);

@@ -35,7 +35,8 @@ impl Invariants {
 
     /// A sentence for each broken rule.
     pub fn violations(log: &EventLog) -> Vec<String> {
-        let mut state = State { log, calls: BTreeMap::new(), focus: None, ignored: None, failed: 0, broken: vec![] };
+        let mut state =
+            State { log, calls: BTreeMap::new(), focus: None, ignored: None, failed: 0, broken: vec![] };
         for message in &log.messages {
             state.message(message);
         }
@@ -208,12 +209,20 @@ impl State<'_> {
     }
 
     fn end(&mut self) {
-        let unfinished: Vec<String> =
-            self.calls.iter().filter(|(_, c)| c.over.is_none()).map(|(id, c)| format!("{id} {c:?}")).collect();
+        let unfinished: Vec<String> = self
+            .calls
+            .iter()
+            .filter(|(_, c)| c.over.is_none())
+            .map(|(id, c)| format!("{id} {c:?}"))
+            .collect();
         let up = self.calls.values().filter(|c| c.over.is_none() && c.up).count();
         let anonymous = unfinished.len() - up <= self.failed && up == 0;
         let ended = self.log.open || anonymous;
-        self.rule(ended, "I2 to I5: every call ends", &format!("{unfinished:?}, {} CALL_FAILED", self.failed));
+        self.rule(
+            ended,
+            "I2 to I5: every call ends",
+            &format!("{unfinished:?}, {} CALL_FAILED", self.failed),
+        );
     }
 }
 

@@ -153,7 +153,8 @@ impl Pbx {
         });
         let invite = invite.expect("an INVITE from the relay");
         let call = self.phone.lock().unwrap().answer(&invite.message);
-        let mut call = PbxCall::new(self.wire.clone(), call, invite.from, RtpEnd::bind_on(self.address().ip(), true));
+        let mut call =
+            PbxCall::new(self.wire.clone(), call, invite.from, RtpEnd::bind_on(self.address().ip(), true));
         call.set_media(invite.message.body());
         call.last_invite = Some(invite.raw.clone());
         call.keep(&invite);

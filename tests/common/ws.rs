@@ -79,7 +79,8 @@ impl WsClient {
         let incoming = Arc::new(Feed::new());
         let feed = incoming.clone();
         std::thread::spawn(move || receive(socket, &feed));
-        let multi = path.contains("mode=multi") || headers.iter().any(|(_, value)| *value == "sip-relay.multi");
+        let multi =
+            path.contains("mode=multi") || headers.iter().any(|(_, value)| *value == "sip-relay.multi");
         let (multi, focus) = (AtomicBool::new(multi), AtomicBool::new(!multi));
         Ok(Self { stream, incoming, read: 0, multi, focus })
     }
