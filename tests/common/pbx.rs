@@ -375,10 +375,22 @@ impl PbxCall {
         let call_id = self.call_id();
         loop {
             let until = self.pending.as_ref().map_or(deadline, |p| p.2.min(deadline));
-            let received = self.wire.incoming.wait(until, |list| {
+            let taken = self.wire.incoming.wait(until, |list| {
                 let position =
                     list.iter().position(|r| r.message.call_id() == call_id && wanted(&r.message))?;
-                Some(list.remove(position))
+                let found = list.remove(position);
+                // Provisional responses that came before are passed over, and stand in the transcript.
+                let passed = |r: &mut Received| {
+                    r.message.call_id() == call_id && r.message.status().is_some_and(|s| s < 200)
+                };
+                let mut passed: Vec<Received> = list.extract_if(..position, passed).collect();
+                passed.push(found);
+                Some(passed)
+            });
+            let received = taken.and_then(|mut taken| {
+                let wanted = taken.pop();
+                taken.iter().for_each(|passed| self.keep(passed));
+                wanted
             });
             // Anything that answers the pending request ends its repetition, wanted or not.
             if let Some((_, cseq, ..)) = self.pending {
