@@ -20,6 +20,7 @@ use std::{
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient, StreamHandler};
 use model::id::CallId;
 use rtp::{Channel, Event, Output, Session, SessionConfig, SilenceKind};
+use socket2::SockRef;
 use tokio::net::UdpSocket;
 use tracing::{debug, info, warn};
 
@@ -30,9 +31,9 @@ use self::{
     tape::Tape,
 };
 use super::{
-    random_u64,
     io::{Alarm, AlarmRang, Readable, ReadableStream},
     message::{AgentMedia, FinishRecording, Listen, MediaCommand, MediaEvent, MediaPlan, RecordingDone},
+    random_u64,
     recorder::RecorderPort,
     rtp_ports::{Claim, PortLease},
 };
@@ -190,7 +191,9 @@ impl RtpSession {
                         Channel::Rtp => &self.sockets.rtp,
                         Channel::Rtcp => &self.sockets.rtcp,
                     };
-                    if socket.try_send_to(&packet, destination).is_err() {
+                    // Not `try_send_to`: it refuses until the reactor has seen the socket once, which costs the first
+                    // packet of every call.
+                    if SockRef::from(&**socket).send_to(&packet, &destination.into()).is_err() {
                         self.send_errors += 1;
                     }
                 }
