@@ -10,6 +10,7 @@ pub mod pbx;
 pub mod recording;
 pub mod relay;
 pub mod rtp_end;
+pub mod scene;
 pub mod temp;
 pub mod tools;
 pub mod ws;
