@@ -12,6 +12,7 @@ pub mod pbx;
 pub mod recording;
 pub mod relay;
 pub mod rtp_end;
+pub mod scene;
 pub mod script;
 pub mod temp;
 pub mod tools;
