@@ -22,12 +22,16 @@ const AT_ONCE: usize = 200;
 const SPARE_FILES: usize = 4;
 /// Resident memory that may remain beyond that after the first hundred calls: pages the allocator keeps.
 const SPARE_KIB: u64 = 24 * 1024;
+/// 64·T1 and a little.
+const TRANSACTIONS_END: Duration = Duration::from_millis(33_000);
+const NOTHING: &str = "calls=0 ports=0 clients=0 backlog=0 \
+     sip_transactions=0 sip_dialogs=0 sip_calls=0 sip_routes=0 sip_timers=0";
 
 #[test]
 fn a_thousand_calls_leave_nothing_behind() {
     let base = free_ports(4 * AT_ONCE as u16);
     let (start, end) = (base.to_string(), (base + 4 * AT_ONCE as u16 - 1).to_string());
-    let relay = Relay::start(&[("RTP_PORT_START", &start), ("RTP_PORT_END", &end)]);
+    let relay = Relay::start(&[("RTP_PORT_START", &start), ("RTP_PORT_END", &end), ("LOG_LEVEL", "DEBUG")]);
     let mut ws = WsClient::connect(relay.ws(), "");
     let pbx = Pbx::new();
     // Descriptors and memory that the first calls bring into being stay: what counts is growth after that.
@@ -57,7 +61,21 @@ fn a_thousand_calls_leave_nothing_behind() {
     assert_eq!(pbx.unexpected(), Vec::<String>::new());
     let (sent_again, seen_again) = (pbx.sent_again(), pbx.seen_again());
     assert_eq!((sent_again, seen_again), (0, 0), "no message was needed twice");
-    assert!(relay.terminate().success());
+    // The tables of SIP are empty when the last transaction is over: 64·T1 after the last message (RFC 3261 §17, timers H, J
+    // and L), by the clock of another process. The client leaves last and hears of no further call.
+    std::thread::sleep(TRANSACTIONS_END);
+    drop(ws);
+    relay.expect_log("client gone");
+    assert_eq!(census_at_the_end(relay), NOTHING);
+}
+
+/// Ends the relay and reads what it counts as its last word.
+fn census_at_the_end(mut relay: Relay) -> String {
+    relay.signal_terminate();
+    assert!(relay.wait_exit(Duration::from_secs(15)).success());
+    let line = relay.expect_log(" census ");
+    let numbers = line.split_once(" census ").unwrap().1;
+    numbers.split(" - ").next().unwrap().to_owned()
 }
 
 /// INVITE, 200, ACK, five packets, BYE, 200, and the four words to the client.

@@ -100,7 +100,11 @@ impl Relay {
             let reports = ctx.address().recipient();
             let incoming = ctx.address().recipient();
             let listener = start_listener(&wire, config, sip_socket, sip_address, incoming);
-            let sip = SipPort { commands: listener.clone().recipient(), drain: listener.clone().recipient() };
+            let sip = SipPort {
+                commands: listener.clone().recipient(),
+                drain: listener.clone().recipient(),
+                census: listener.clone().recipient(),
+            };
             ctx.notify(WireUp(sip));
             let spawn = spawn_call(Spawner {
                 media: media_handles,
@@ -141,8 +145,19 @@ impl Relay {
         if ended.is_err() {
             warn!("not everything ended in time");
         }
-        let Census { calls, ports, clients, backlog } = self.census().await;
-        debug!(calls, ports, clients, backlog, "census");
+        let Census { calls, ports, clients, backlog, sip } = self.census().await;
+        debug!(
+            calls,
+            ports,
+            clients,
+            backlog,
+            sip_transactions = sip.transactions,
+            sip_dialogs = sip.dialogs,
+            sip_calls = sip.calls,
+            sip_routes = sip.routes,
+            sip_timers = sip.timers,
+            "census"
+        );
         // Graceful would wait for connections that have been told already.
         self.server.stop(false).await;
         for arbiter in self.arbiters {

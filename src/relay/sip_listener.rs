@@ -24,7 +24,10 @@ use tracing::{debug, info, warn};
 use super::{
     call::state::SipInput,
     io::{Alarm, AlarmRang, Readable, ReadableStream},
-    message::{DialRequest, DrainSip, IncomingCall, SipAction, SipCommand, SipDrained, SipEvent},
+    message::{
+        DialRequest, DrainSip, IncomingCall, SipAction, SipCensus, SipCensusRequest, SipCommand, SipDrained,
+        SipEvent,
+    },
 };
 use crate::logging::Pii;
 
@@ -293,6 +296,15 @@ impl Handler<DrainSip> for SipListener {
         self.endpoint.set_draining(true);
         self.draining = Some(drain.done);
         self.drain();
+    }
+}
+
+impl Handler<SipCensusRequest> for SipListener {
+    type Result = SipCensus;
+
+    fn handle(&mut self, _: SipCensusRequest, _: &mut Context<Self>) -> SipCensus {
+        let sip::Stats { transactions, dialogs, calls, timers, .. } = self.endpoint.stats();
+        SipCensus { transactions, dialogs, calls, routes: self.routes.len().max(self.keys.len()), timers }
     }
 }
 

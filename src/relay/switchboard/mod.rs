@@ -7,7 +7,7 @@ mod backlog;
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
-use actix::{Actor, AsyncContext, Context, Handler, MessageResult, Recipient, ResponseFuture};
+use actix::{Actor, AsyncContext, Context, Handler, Recipient, ResponseFuture};
 use model::{event::Event, id::CallId};
 use sip::sdp::LocalMedia;
 use tokio::sync::oneshot;
@@ -19,7 +19,7 @@ use super::{
     message::{
         AgentMedia, AgentOrder, CallCommand, CallHandle, CallNews, CallReport, Census, CensusRequest,
         ClientEvent, ClientId, Connect, Disconnect, DrainSip, HandOver, IncomingCall, Listen, PlaceCall,
-        SessionClaim, Shutdown, SipAction, SipCommand, SipDrained,
+        SessionClaim, Shutdown, SipAction, SipCensusRequest, SipCommand, SipDrained,
     },
     rtp_ports::{PortLease, RtpPorts},
 };
@@ -61,6 +61,8 @@ pub struct SipPort {
     pub commands: Recipient<SipCommand>,
     /// For the end.
     pub drain: Recipient<DrainSip>,
+    /// What is left on the wire.
+    pub census: Recipient<SipCensusRequest>,
 }
 
 /// See the module's documentation.
@@ -432,14 +434,20 @@ impl Handler<Shutdown> for Switchboard {
 }
 
 impl Handler<CensusRequest> for Switchboard {
-    type Result = MessageResult<CensusRequest>;
+    type Result = ResponseFuture<Census>;
 
     fn handle(&mut self, _: CensusRequest, _: &mut Context<Self>) -> Self::Result {
-        MessageResult(Census {
+        let own = Census {
             calls: self.calls.len(),
             ports: self.ports.in_use(),
             clients: self.clients.len(),
             backlog: self.backlog.len(),
+            sip: Default::default(),
+        };
+        let wire = self.sip.as_ref().map(|sip| sip.census.clone());
+        Box::pin(async move {
+            let Some(wire) = wire else { return own };
+            Census { sip: wire.send(SipCensusRequest).await.unwrap_or_default(), ..own }
         })
     }
 }
