@@ -30,9 +30,9 @@ use self::{
     tape::Tape,
 };
 use super::{
-    random_u64,
     io::{Alarm, AlarmRang, Readable, ReadableStream},
     message::{AgentMedia, FinishRecording, Listen, MediaCommand, MediaEvent, MediaPlan, RecordingDone},
+    random_u64,
     recorder::RecorderPort,
     rtp_ports::{Claim, PortLease},
 };
