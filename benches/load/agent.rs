@@ -18,6 +18,8 @@ pub struct Agent {
     written: usize,
     /// Audio messages that were not sent back because the relay did not read.
     pub stalled: u64,
+    /// How the connection ended, if it did.
+    pub ended: Option<String>,
 }
 
 /// One whole message.
@@ -52,6 +54,7 @@ impl Agent {
             output: Vec::new(),
             written: 0,
             stalled: 0,
+            ended: None,
         }
     }
 
@@ -61,15 +64,21 @@ impl Agent {
             self.input.resize(self.filled * 2, 0);
         }
         match self.stream.read(&mut self.input[self.filled..]) {
-            Ok(0) => panic!("the relay closed the WebSocket connection"),
+            Ok(0) => self.end("end of stream"),
             Ok(n) => {
                 self.filled += n;
                 true
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => false,
             Err(error) if error.kind() == ErrorKind::Interrupted => true,
-            Err(error) => panic!("WebSocket connection: {error}"),
+            Err(error) => self.end(&error.to_string()),
         }
+    }
+
+    /// The first reason is the one that counts. Returns false: there is nothing more to read.
+    fn end(&mut self, how: &str) -> bool {
+        self.ended.get_or_insert_with(|| how.to_owned());
+        false
     }
 
     /// Hands over each whole message that was read; `true` sends it back.
@@ -90,7 +99,10 @@ impl Agent {
                     take(Line::Signal(text));
                 }
                 0x9 => self.queue(0x8a, payload),
-                0x8 => panic!("the relay closes the WebSocket connection: {payload:?}"),
+                0x8 => {
+                    let why = String::from_utf8_lossy(payload.get(2..).unwrap_or_default());
+                    self.end(&format!("closed by the relay: {why}"));
+                }
                 _ => {}
             }
         }
@@ -133,7 +145,10 @@ impl Agent {
                 Ok(n) => self.written += n,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(error) => panic!("WebSocket connection: {error}"),
+                Err(error) => {
+                    self.end(&error.to_string());
+                    break;
+                }
             }
         }
         self.output.clear();

@@ -55,6 +55,11 @@ impl Generator {
         self.agents.iter().map(|agent| agent.stalled).sum()
     }
 
+    /// How the first agent's connection ended that did, which none should.
+    pub fn agent_ended(&self) -> Option<&str> {
+        self.agents.iter().find_map(|agent| agent.ended.as_deref())
+    }
+
     /// Does what is due and waits for the next thing, until `until` at most and never longer than 1 ms.
     pub fn turn(&mut self, until: Instant) {
         self.signalling.timers(Instant::now());
@@ -118,7 +123,7 @@ impl Generator {
             wanted.iter().for_each(|line| agent.say(line));
             agent.write();
             media.send_due();
-            if !more {
+            if !more || agent.ended.is_some() {
                 return;
             }
         }

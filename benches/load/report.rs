@@ -104,6 +104,9 @@ fn notes(generator: &Generator, totals: &Totals) {
     if generator.stalled() > 0 {
         notes.push(format!("{} messages not sent back: the relay did not read", generator.stalled()));
     }
+    if let Some(how) = generator.agent_ended() {
+        notes.push(format!("an agent's connection ended: {how}"));
+    }
     if totals.send_errors + totals.lost > 0 {
         notes.push(format!(
             "the relay counts {} send errors, {} lost packets",
