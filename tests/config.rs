@@ -13,7 +13,7 @@ use std::{
 };
 
 use model::{audio::Codec, mode::Mode};
-use sip_relay::config::{AnswerMode, Config, LoadError, Loaded, SETTINGS};
+use sip_relay::config::{AnswerMode, LostAction, Config, LoadError, Loaded, SETTINGS};
 
 /// Name, a value that is not the default, what else must be set for it, and whether a configuration has taken it.
 type Case = (&'static str, &'static str, &'static [(&'static str, &'static str)], fn(&Config) -> bool);
@@ -45,6 +45,10 @@ const CASES: &[Case] = &[
     ("WS_MAX_MESSAGE_BYTES", "65536", &[], |c| c.ws.max_message_bytes == 65_536),
     ("WS_SEND_QUEUE_MAX", "10", &[], |c| c.ws.send_queue_max == 10),
     ("WS_RECV_QUEUE_MAX", "11", &[], |c| c.ws.recv_queue_max == 11),
+    ("WS_RESUME_SECONDS", "2.5", &[], |c| c.ws.resume_window == Duration::from_millis(2500)),
+    ("WS_LOST_ACTION", "play:sorry.wav", &[], |c| {
+        c.ws.lost_action == LostAction::Play("sorry.wav".to_owned())
+    }),
     ("RTP_PORT_START", "30000", &[], |c| (c.rtp.port_start, c.rtp.port_end) == (30_000, 31_010)),
     ("RTP_PORT_END", "32000", &[], |c| (c.rtp.port_start, c.rtp.port_end) == (31_000, 32_000)),
     ("RTP_SEND_QUEUE_MAX", "500", &[], |c| c.rtp.send_queue_max == Some(500)),

@@ -186,6 +186,8 @@ fn read_ws(reader: &mut Reader<'_>) -> WsConfig {
         max_message_bytes: reader.read("WS_MAX_MESSAGE_BYTES", parse::count(1024..=1 << 30)),
         send_queue_max: reader.read("WS_SEND_QUEUE_MAX", parse::count(1..=1_000_000)),
         recv_queue_max: reader.read("WS_RECV_QUEUE_MAX", parse::count(1..=1_000_000)),
+        resume_window: reader.read("WS_RESUME_SECONDS", parse::seconds),
+        lost_action: reader.read("WS_LOST_ACTION", parse::lost_action),
     }
 }
 

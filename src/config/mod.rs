@@ -144,6 +144,22 @@ pub struct WsConfig {
     pub send_queue_max: usize,
     /// Messages received on one connection that may wait to be carried out; `WS_RECV_QUEUE_MAX`.
     pub recv_queue_max: usize,
+    /// How long a session waits for its client to come back; `WS_RESUME_SECONDS`.
+    pub resume_window: Duration,
+    /// What becomes of calls that are up when the last client is gone for good; `WS_LOST_ACTION`.
+    pub lost_action: LostAction,
+}
+
+/// What becomes of calls that are up when the last client is gone for good.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum LostAction {
+    /// They go on; the next client is told of them.
+    #[default]
+    Keep,
+    /// They are hung up.
+    Hangup,
+    /// This file of `OUTPUT_DIR` is played to them, then they are hung up.
+    Play(String),
 }
 
 /// How calls are answered and limited.
@@ -257,6 +273,8 @@ impl Config {
                 max_message_bytes: 16 << 20,
                 send_queue_max: 1000,
                 recv_queue_max: 1000,
+                resume_window: Duration::from_secs(10),
+                lost_action: LostAction::Keep,
             },
             relay: RelayConfig {
                 codecs: vec![Codec::Pcmu, Codec::Pcma],

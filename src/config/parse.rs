@@ -5,7 +5,7 @@ use std::{ops::RangeInclusive, time::Duration};
 use model::audio::Codec;
 use tracing::Level;
 
-use super::{AnswerMode, NumberPattern};
+use super::{AnswerMode, LostAction, NumberPattern};
 
 /// `Err`: what is expected, as the end of the sentence "NAME=value: ...".
 pub(super) type Parsed<T> = Result<T, String>;
@@ -89,6 +89,15 @@ pub(super) fn answer_mode(text: &str) -> Parsed<AnswerMode> {
         "auto" => Ok(AnswerMode::Auto),
         "client" => Ok(AnswerMode::Client),
         _ => Err("expected auto or client".to_owned()),
+    }
+}
+
+pub(super) fn lost_action(text: &str) -> Parsed<LostAction> {
+    match (text, text.strip_prefix("play:")) {
+        ("keep", _) => Ok(LostAction::Keep),
+        ("hangup", _) => Ok(LostAction::Hangup),
+        (_, Some(file)) if !file.is_empty() => Ok(LostAction::Play(file.to_owned())),
+        _ => Err("expected keep, hangup or play:FILE".to_owned()),
     }
 }
 

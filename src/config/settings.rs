@@ -42,6 +42,8 @@ pub const SETTINGS: &[Setting] = &[
     setting("WS_MAX_MESSAGE_BYTES", "16777216"),
     setting("WS_SEND_QUEUE_MAX", "1000"),
     setting("WS_RECV_QUEUE_MAX", "1000"),
+    setting("WS_RESUME_SECONDS", "10"),
+    setting("WS_LOST_ACTION", "keep"),
     setting("RTP_PORT_START", "31000"),
     setting("RTP_PORT_END", "31010"),
     setting("RTP_SEND_QUEUE_MAX", ""),

@@ -4,6 +4,7 @@
 
 use std::{
     collections::HashMap,
+    str::FromStr,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -11,14 +12,17 @@ use std::{
 };
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
-use model::command::Mode;
+use model::{
+    audio::SampleRate,
+    mode::{AgentCodec, Mode},
+};
 use tracing::info;
 
 use crate::config::Secret;
 
 use super::{
-    message::ClientId,
-    ws_client::{ClientSettings, SUBPROTOCOL, SwitchboardPort, WsClient},
+    message::{AudioForm, ClientId},
+    ws_client::{ClientRequest, ClientSettings, SUBPROTOCOL, SwitchboardPort, WsClient},
 };
 
 /// What a worker needs to serve a request.
@@ -69,7 +73,7 @@ impl Drop for Slot {
 enum Refusal {
     #[error("a token is required: ?token=... or Authorization: Bearer ...")]
     Token,
-    #[error("{name}={value} is not possible: {expected}")]
+    #[error("{name}={value} is not possible, expected {expected}")]
     Query { name: &'static str, value: String, expected: &'static str },
     #[error("WS_MAX_CONNECTIONS clients are connected already")]
     Full,
@@ -85,12 +89,12 @@ pub async fn serve(
         return Ok(plain(&request));
     }
     let admitted = admit(&request, &state)
-        .and_then(|mode| state.slots.take().map(|slot| (mode, slot)).ok_or(Refusal::Full));
+        .and_then(|asked| state.slots.take().map(|slot| (asked, slot)).ok_or(Refusal::Full));
     match admitted {
-        Ok((mode, slot)) => {
+        Ok((asked, slot)) => {
             let id = ClientId(state.next_client.fetch_add(1, Ordering::Relaxed));
-            let client = WsClient::new(id, mode, &state.clients, state.switchboard.clone(), slot);
-            client.serve(&request, payload, &state.clients)
+            let client = WsClient::new(id, asked, &state.clients, state.switchboard.clone(), slot);
+            client.serve(&request, payload)
         }
         Err(refusal) => {
             info!(path = request.path(), "WebSocket refused: {refusal}");
@@ -127,7 +131,7 @@ fn plain(request: &HttpRequest) -> HttpResponse {
     response.content_type("text/plain; charset=utf-8").body(body)
 }
 
-fn admit(request: &HttpRequest, state: &HttpState) -> Result<Mode, Refusal> {
+fn admit(request: &HttpRequest, state: &HttpState) -> Result<ClientRequest, Refusal> {
     let query: HashMap<String, String> =
         web::Query::from_query(request.query_string()).map(web::Query::into_inner).unwrap_or_default();
     if let Some(token) = &state.token {
@@ -136,23 +140,55 @@ fn admit(request: &HttpRequest, state: &HttpState) -> Result<Mode, Refusal> {
             return Err(Refusal::Token);
         }
     }
-    for (name, only) in [("frames", "text"), ("codec", "pcm"), ("rate", "8000")] {
-        if let Some(value) = query.get(name).filter(|value| *value != only) {
-            return Err(Refusal::Query { name, value: value.clone(), expected: "not available yet" });
-        }
-    }
-    mode(request, &query, state.clients.mode)
+    let offers_multi = offered_protocols(request).any(|name| name == SUBPROTOCOL);
+    ask(&query, if offers_multi { Mode::Multi } else { state.clients.mode })
 }
 
-fn mode(request: &HttpRequest, query: &HashMap<String, String>, default: Mode) -> Result<Mode, Refusal> {
-    if let Some(value) = query.get("mode") {
-        let unknown =
-            |_| Refusal::Query { name: "mode", value: value.clone(), expected: "classic, hex or multi" };
-        return value.parse().map_err(unknown);
+/// What the query asks for.
+fn ask(query: &HashMap<String, String>, default: Mode) -> Result<ClientRequest, Refusal> {
+    let mode = choice(query, "mode", "classic, hex or multi")?.unwrap_or(default);
+    let frames = choice(query, "frames", "text or binary")?.unwrap_or_default();
+    let codec: AgentCodec = choice(query, "codec", "pcm, pcmu or pcma")?.unwrap_or_default();
+    let rate = query.get("rate").map(|value| {
+        let rate = value.parse().ok().and_then(SampleRate::from_hz);
+        rate.ok_or_else(|| refusal("rate", value, "8000, 16000, 24000 or 48000"))
+    });
+    let rate = rate.transpose()?.unwrap_or_default();
+    if codec != AgentCodec::Pcm && rate != SampleRate::Hz8000 {
+        return Err(refusal("rate", &rate.hz().to_string(), "8000 with codec=pcmu and codec=pcma"));
     }
-    let offered = request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL).filter_map(|v| v.to_str().ok());
-    let multi = offered.flat_map(|value| value.split(',')).any(|name| name.trim() == SUBPROTOCOL);
-    Ok(if multi { Mode::Multi } else { default })
+    let session = query.get("session").map(|name| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        let fine = (1..=64).contains(&name.len()) && name.bytes().all(plain);
+        let expected = "1 to 64 of A-Z a-z 0-9 . _ -, with mode=multi";
+        if fine && mode == Mode::Multi { Ok(name.clone()) } else { Err(refusal("session", name, expected)) }
+    });
+    let received = choice(query, "received", "the number of messages received in this session")?;
+    Ok(ClientRequest {
+        mode,
+        audio: AudioForm { frames, codec, rate },
+        session: session.transpose()?,
+        received,
+    })
+}
+
+fn choice<T: FromStr>(
+    query: &HashMap<String, String>,
+    name: &'static str,
+    expected: &'static str,
+) -> Result<Option<T>, Refusal> {
+    let parse = |value: &String| value.parse().map_err(|_| refusal(name, value, expected));
+    query.get(name).map(parse).transpose()
+}
+
+fn refusal(name: &'static str, value: &str, expected: &'static str) -> Refusal {
+    Refusal::Query { name, value: value.to_owned(), expected }
+}
+
+fn offered_protocols(request: &HttpRequest) -> impl Iterator<Item = &str> {
+    let lines =
+        request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL).filter_map(|value| value.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(str::trim)
 }
 
 fn bearer(request: &HttpRequest) -> Option<&str> {

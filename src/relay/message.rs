@@ -6,7 +6,7 @@
 //!        ▲  │      SipEvent                                ▲ │                           │  │ │
 //!        │  └─────────────────────────────────────────────▶│ │ MediaCommand              │  │ │
 //!        └──────────────── SipCommand ─────────────────────┘ ▼                           │  │ │
-//!                                                MediaEvent  RtpSession ◀─ AgentMedia ───┘  │ │
+//!                                                MediaEvent  RtpSession ◀─ AgentOrder ───┘  │ │
 //!                              Recorder ◀── RecordAudio ────────┘  └───── CallerAudio ─────▶│ │
 //!                                 └── RecordingDone ─▶ Call ◀────────── CallCommand ────────┘ │
 //!                                              Switchboard ◀──────── Connect, PlaceCall ──────┘
@@ -20,14 +20,18 @@ use actix::{Message, Recipient};
 use bytes::Bytes;
 use bytestring::ByteString;
 use model::{
-    audio::Codec,
+    audio::{Codec, SampleRate},
     call::{Direction, EndReason},
     command::AgentPayload,
     event::Event,
     id::CallId,
+    mode::{AgentCodec, Frames},
 };
 
-use super::call::state::SipInput;
+use super::{
+    call::state::SipInput,
+    ws_client::{Backlog, Calls},
+};
 
 // ---- SipListener → Switchboard ----------------------------------------------------------------------------------
 
@@ -204,18 +208,45 @@ pub enum MediaEvent {
         /// Audio queued.
         queued: Duration,
     },
+    /// An order of this client could not be carried out.
+    Refused {
+        /// Who asked.
+        client: ClientId,
+        /// A SIP status that says why.
+        status: u16,
+        /// What is wrong.
+        text: String,
+        /// The word of the order.
+        verb: &'static str,
+    },
     /// The session could not go on (our fault): the call must end.
     Died,
 }
 
 // ---- WsClient → RtpSession --------------------------------------------------------------------------------------
 
-/// What a client wants played, in order.
+/// What a client wants done to a call's playout.
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
+pub struct AgentOrder {
+    /// Who asks, and hears if it cannot be done.
+    pub client: ClientId,
+    /// What.
+    pub media: AgentMedia,
+}
+
+/// The verbs of [`AgentOrder`]. What they queue is played in the order in which they came.
+#[derive(Debug)]
 pub enum AgentMedia {
     /// Queue this audio.
-    Audio(AgentPayload),
+    Audio {
+        /// As it came.
+        payload: AgentPayload,
+        /// Of PCM in it.
+        rate: SampleRate,
+    },
+    /// Queue this audio file of the output folder.
+    Play(String),
     /// Tell when all audio before it has been played.
     Mark(String),
     /// Drop all queued audio.
@@ -259,8 +290,19 @@ pub enum RtpForm {
     Classic,
     /// `RTP:{hex}`
     Hex,
-    /// `RTP:{call-id}##{b64pcm}` at 8 kHz
-    Multi,
+    /// `RTP:{call-id}##` and the audio, 20 ms at a time.
+    Multi(AudioForm),
+}
+
+/// How audio travels on a multi connection, both ways.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct AudioForm {
+    /// In text or in binary messages.
+    pub frames: Frames,
+    /// As PCM or as G.711.
+    pub codec: AgentCodec,
+    /// Of PCM.
+    pub rate: SampleRate,
 }
 
 // ---- RtpSession → WsClient --------------------------------------------------------------------------------------
@@ -271,8 +313,17 @@ pub enum RtpForm {
 pub struct CallerAudio {
     /// Whose.
     pub call: CallId,
-    /// The line.
-    pub line: ByteString,
+    /// The message.
+    pub frame: AudioMessage,
+}
+
+/// One WebSocket message of audio.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AudioMessage {
+    /// A line of text.
+    Text(ByteString),
+    /// The same with raw bytes.
+    Binary(Bytes),
 }
 
 // ---- RtpSession, Call → Recorder --------------------------------------------------------------------------------
@@ -299,6 +350,20 @@ pub struct FinishRecording {
     pub done: Option<Recipient<RecordingDone>>,
 }
 
+/// Read and decode an audio file of the output folder.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct ReadFile {
+    /// As the client typed it: untrusted.
+    pub file: String,
+    /// The rate to bring it to.
+    pub rate: SampleRate,
+    /// Comes back with the answer.
+    pub ticket: u64,
+    /// Who wants it.
+    pub to: Recipient<FileRead>,
+}
+
 /// Read and decode the greeting, unless it is in memory and unchanged on disk.
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
@@ -313,6 +378,16 @@ pub struct ReadGreeting {
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
 pub struct RecordingDone;
+
+/// The answer to [`ReadFile`].
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct FileRead {
+    /// Of the question.
+    pub ticket: u64,
+    /// The audio, mono; or why there is none, for the client.
+    pub pcm: Result<Arc<[i16]>, String>,
+}
 
 /// The greeting, 8 kHz mono. Not sent when there is none.
 #[derive(Message, Debug)]
@@ -336,6 +411,8 @@ pub enum CallCommand {
     },
     /// End it, whatever its state.
     Hangup,
+    /// Nobody is there any more to talk with the caller.
+    AgentGone,
     /// The relay stops.
     Shutdown,
 }
@@ -361,6 +438,8 @@ pub enum CallNews {
     Up,
     /// Anything else that clients hear while it lasts.
     Event(Event),
+    /// What one client alone hears.
+    For(ClientId, Event),
     /// It is over. The last report of a call.
     Over {
         /// It had been up.
@@ -384,6 +463,21 @@ pub struct Connect {
     pub client: ClientId,
     /// Where its events go.
     pub events: Recipient<ClientEvent>,
+    /// The session that it opens or resumes.
+    pub session: Option<SessionClaim>,
+}
+
+/// A client that opens a session, or resumes one: the session is this client's from now on.
+#[derive(Debug)]
+pub struct SessionClaim {
+    /// The client's name for it.
+    pub name: String,
+    /// How it is asked to give the session up again.
+    pub hand_over: Recipient<HandOver>,
+    /// Where its predecessor sends what it leaves behind.
+    pub inherit: Recipient<Inherit>,
+    /// Where its predecessor sends audio that still comes in.
+    pub audio: Recipient<CallerAudio>,
 }
 
 /// A client is gone.
@@ -401,6 +495,26 @@ pub struct PlaceCall {
     pub phone: String,
 }
 
+/// Give the session up: another connection goes on with it. From the switchboard to the session's client.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct HandOver {
+    /// Where to send what is left.
+    pub inherit: Recipient<Inherit>,
+    /// Where to send audio that still comes in.
+    pub audio: Recipient<CallerAudio>,
+}
+
+/// What one connection of a session leaves to the next. From client to client.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Inherit {
+    /// What was written lately, and what was not.
+    pub backlog: Backlog,
+    /// The calls that it knew.
+    pub calls: Calls,
+}
+
 // ---- Switchboard → WsClient -------------------------------------------------------------------------------------
 
 /// One thing a client hears.
@@ -411,6 +525,8 @@ pub enum ClientEvent {
     Known(CallHandle),
     /// Write this.
     Say(Event),
+    /// The session existed: an [`Inherit`] comes, and the events that follow wait for it.
+    Resuming,
     /// The relay stops: write what is left, then close.
     Close,
 }
@@ -429,7 +545,7 @@ pub struct CallHandle {
     /// Control.
     pub commands: Recipient<CallCommand>,
     /// Audio to the caller. Clone once per client.
-    pub audio: Recipient<AgentMedia>,
+    pub audio: Recipient<AgentOrder>,
     /// Who hears the caller.
     pub listeners: Recipient<Listen>,
 }

@@ -81,7 +81,8 @@ impl Relay {
         }
         let rtp = &config.rtp;
         let stride = RtpConfig::PORT_STRIDE;
-        let ports = RtpPorts::new(config.sip.local.ip(), rtp.port_start, rtp.port_end, stride)?;
+        let ports = RtpPorts::new(config.sip.local.ip(), rtp.port_start, rtp.port_end, stride)?
+            .with_receive_queue(rtp.recv_queue_max);
         debug!(calls = ports.capacity(), "RTP ports");
         let sip_socket = bind_sip(config.sip.local)?;
         let sip_address = local_address(sip_socket.local_addr(), config.sip.local);
@@ -153,12 +154,15 @@ impl Relay {
 }
 
 fn start_recorder(disk: &Arbiter, config: &Config) -> RecorderPort {
-    let (folder, greeting) = (config.files.recording_dir.clone(), config.files.greeting.clone());
-    let recorder = Recorder::start_in_arbiter(&disk.handle(), |_| Recorder::new(folder, greeting));
+    let files = config.files.clone();
+    let recorder = Recorder::start_in_arbiter(&disk.handle(), |_| {
+        Recorder::new(files.recording_dir, files.output_dir, files.greeting)
+    });
     RecorderPort {
         audio: recorder.clone().recipient(),
         finish: recorder.clone().recipient(),
-        greeting: recorder.recipient(),
+        greeting: recorder.clone().recipient(),
+        files: recorder.recipient(),
     }
 }
 
@@ -254,6 +258,7 @@ fn switchboard_settings(config: &Config, call: Arc<CallSettings>) -> Switchboard
         number_pattern: config.relay.number_pattern.clone(),
         max_calls: config.relay.max_calls,
         media_address: config.sip.advertised_ip,
+        lost_action: config.ws.lost_action.clone(),
         call,
     }
 }
@@ -262,7 +267,9 @@ fn start_http(config: &Config, socket: TcpListener, switchboard: &Addr<Switchboa
     let clients = ClientSettings {
         mode: config.ws.mode,
         send_queue: config.ws.send_queue_max,
+        receive_queue: config.ws.recv_queue_max,
         max_message: config.ws.max_message_bytes,
+        resume_window: config.ws.resume_window,
     };
     let port = SwitchboardPort {
         connect: switchboard.clone().recipient(),

@@ -16,6 +16,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 #[derive(Clone, Debug)]
 pub struct RtpPorts {
     address: IpAddr,
+    receive_buffer: usize,
     pool: Arc<Mutex<PortAllocator>>,
 }
 
@@ -31,7 +32,13 @@ impl RtpPorts {
     /// A pool of pairs on `address`: base `start`, `start + stride`, ... with RTCP on base + 1, as long as base + 1 ≤ `end`.
     pub fn new(address: IpAddr, start: u16, end: u16, stride: u16) -> Result<Self, PortRangeError> {
         let pool = Arc::new(Mutex::new(PortAllocator::new(start, end, stride)?));
-        Ok(Self { address, pool })
+        Ok(Self { address, receive_buffer: 0, pool })
+    }
+
+    /// The same, with room for this many packets in each socket's receive buffer, as far as the kernel allows.
+    pub fn with_receive_queue(mut self, packets: usize) -> Self {
+        self.receive_buffer = packets.saturating_mul(BUFFER_PER_PACKET);
+        self
     }
 
     /// Binds the next free pair.
@@ -39,7 +46,7 @@ impl RtpPorts {
         let mut bound = None;
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
         let base = pool.allocate(|base| {
-            bound = bind_pair(self.address, base).ok();
+            bound = self.bind_pair(base).ok();
             bound.is_some()
         });
         match (base, bound) {
@@ -48,6 +55,22 @@ impl RtpPorts {
             }
             _ => Err(NoFreePort { capacity: pool.capacity() }),
         }
+    }
+
+    fn bind_pair(&self, base: u16) -> io::Result<(UdpSocket, UdpSocket)> {
+        Ok((self.bind(base)?, self.bind(base + 1)?))
+    }
+
+    fn bind(&self, port: u16) -> io::Result<UdpSocket> {
+        let address = SocketAddr::new(self.address, port);
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        if self.receive_buffer > 0 {
+            // The kernel gives what its limit allows.
+            let _ = socket.set_recv_buffer_size(self.receive_buffer);
+        }
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        Ok(socket.into())
     }
 
     /// How many calls the range has room for.
@@ -92,16 +115,8 @@ impl Drop for Claim {
     }
 }
 
-fn bind_pair(address: IpAddr, base: u16) -> io::Result<(UdpSocket, UdpSocket)> {
-    Ok((bind(SocketAddr::new(address, base))?, bind(SocketAddr::new(address, base + 1))?))
-}
-
-fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    Ok(socket.into())
-}
+/// What the kernel accounts for one 20 ms packet, book-keeping included; it doubles what it is asked for.
+const BUFFER_PER_PACKET: usize = 512;
 
 #[cfg(test)]
 mod tests {

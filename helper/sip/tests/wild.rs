@@ -110,7 +110,7 @@ const ACCEPTED: &[(&str, &str, &[u8])] = &[
 const REFUSED: &[(&str, &str, &str, &str)] = &[
     // Two readers would cut the request line at different places.
     ("a blank in the Request-URI", "sip:100@", "sip:1 00@", "400 Malformed Request-URI"),
-    ("a blank behind the request line", "SIP/2.0\r\nVia", "SIP/2.0 \r\nVia", "400 Bad Request"),
+    ("a blank behind the request line", "SIP/2.0\r\nVia", "SIP/2.0 \r\nVia", "400 Malformed Start Line"),
     // Two readers would see different headers.
     ("line ends of LF alone", "\r\n", "\n", "400 Line End Is Not CRLF"),
     ("a line without a colon", "Max-Forwards: 70", "Max-Forwards 70", "400 Malformed Header Line"),

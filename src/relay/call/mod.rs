@@ -322,6 +322,7 @@ impl Handler<CallCommand> for Call {
             CallCommand::Answer => Input::Agent(AgentInput::Answer),
             CallCommand::Decline { status, reason } => Input::Agent(AgentInput::Decline { status, reason }),
             CallCommand::Hangup => Input::Agent(AgentInput::Hangup),
+            CallCommand::AgentGone => Input::Agent(AgentInput::Gone),
             CallCommand::Shutdown => Input::Shutdown,
         };
         self.input(input, ctx);
@@ -340,6 +341,10 @@ impl Handler<MediaEvent> for Call {
             }
             MediaEvent::Drained => return self.input(Input::Agent(AgentInput::Hangup), ctx),
             MediaEvent::Died => return self.input(Input::MediaDied, ctx),
+            MediaEvent::Refused { client, status, text, verb } => {
+                let error = Event::Error { status, text: text.into(), verb: verb.into() };
+                return self.report(CallNews::For(client, error));
+            }
             MediaEvent::Dtmf { digit, duration } => Event::Dtmf { call, digit, duration },
             MediaEvent::Mark { name, reached, played } => {
                 let outcome = if reached { MarkOutcome::Played } else { MarkOutcome::Cleared };
@@ -348,7 +353,7 @@ impl Handler<MediaEvent> for Call {
             MediaEvent::Water { high: true, queued } => Event::Xoff { call, queued },
             MediaEvent::Water { high: false, queued } => Event::Xon { call, queued },
         };
-        if self.state == CallState::Up {
+        if self.state != CallState::Ended {
             self.report(CallNews::Event(news));
         }
     }

@@ -79,6 +79,8 @@ pub enum AgentInput {
     },
     /// End the call.
     Hangup,
+    /// No agent is left.
+    Gone,
 }
 
 /// What is to be done.
@@ -191,6 +193,7 @@ impl CallState {
             (Self::Dialing { .. }, AgentInput::Hangup) => {
                 self.hang_up(EndReason::new(Party::Agent, EndLabel::Cancelled))
             }
+            (_, AgentInput::Gone) => self.stop(EndReason::new(Party::Agent, EndLabel::AgentGone)),
             (_, AgentInput::Hangup) => self.hang_up(EndReason::new(Party::Agent, EndLabel::AgentHangup)),
             _ => vec![],
         }

@@ -6,6 +6,7 @@
 
 pub mod cleanup;
 mod greeting;
+mod sound_file;
 mod wav_file;
 
 use std::{collections::HashMap, path::PathBuf, time::Duration};
@@ -15,7 +16,9 @@ use model::id::CallId;
 use tracing::{info, warn};
 
 use self::{greeting::Greeting, wav_file::WavFile};
-use super::message::{FinishRecording, GreetingRead, ReadGreeting, RecordAudio, RecordingDone};
+use super::message::{
+    FileRead, FinishRecording, GreetingRead, ReadFile, ReadGreeting, RecordAudio, RecordingDone,
+};
 
 /// How others reach the recorder.
 #[derive(Debug, Clone)]
@@ -26,20 +29,23 @@ pub struct RecorderPort {
     pub finish: Recipient<FinishRecording>,
     /// The greeting.
     pub greeting: Recipient<ReadGreeting>,
+    /// Files to play.
+    pub files: Recipient<ReadFile>,
 }
 
 /// See the module's documentation.
 pub struct Recorder {
     folder: PathBuf,
+    output: PathBuf,
     greeting: Greeting,
     /// `None`: the file could not be written, which was said once; the call goes on without.
     open: HashMap<CallId, Option<WavFile>>,
 }
 
 impl Recorder {
-    /// Recordings go to `folder`; the greeting, if there is one, is the audio file `greeting`.
-    pub fn new(folder: PathBuf, greeting: PathBuf) -> Self {
-        Self { folder, greeting: Greeting::new(greeting), open: HashMap::new() }
+    /// Recordings go to `folder`; files to play come from `output`; the greeting, if there is one, is `greeting`.
+    pub fn new(folder: PathBuf, output: PathBuf, greeting: PathBuf) -> Self {
+        Self { folder, output, greeting: Greeting::new(greeting), open: HashMap::new() }
     }
 
     fn create(&self, call: &CallId) -> Option<WavFile> {
@@ -98,6 +104,17 @@ impl Handler<FinishRecording> for Recorder {
         if let Some(done) = finish.done {
             done.do_send(RecordingDone);
         }
+    }
+}
+
+impl Handler<ReadFile> for Recorder {
+    type Result = ();
+
+    fn handle(&mut self, read: ReadFile, _: &mut Context<Self>) {
+        let ReadFile { file, rate, ticket, to } = read;
+        let pcm =
+            sound_file::read(&self.output, &file, rate).inspect_err(|error| warn!(error, "file not played"));
+        to.do_send(FileRead { ticket, pcm });
     }
 }
 

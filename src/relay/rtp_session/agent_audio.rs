@@ -1,16 +1,18 @@
 //! What an agent wants played, brought into the form that the playout queue takes.
 //!
-//! In: [`AgentPayload`] from clients (8 kHz PCM, a WAV file, or the payload of an echoed packet). Out: PCM at the
-//! encoder's rate, or payload passed through untouched where the codec is the same.
+//! In: [`AgentPayload`] from clients (PCM, a WAV file, or the payload of a packet). Out: PCM at the encoder's rate, or
+//! payload passed through untouched where the codec is the same.
 
 use std::{collections::VecDeque, time::Instant};
 
 use audio::{codec, resample::Resampler};
-use bytes::Bytes;
-use model::{audio::Codec, command::AgentPayload};
+use model::{
+    audio::{Codec, SampleRate},
+    command::AgentPayload,
+};
 use rtp::Session;
 
-use super::super::message::{AgentMedia, MediaPlan};
+use super::super::message::{AgentMedia, AgentOrder, MediaPlan};
 
 /// The call's codec as the core's encoder.
 pub struct LegEncoder(codec::Encoder);
@@ -31,18 +33,22 @@ impl rtp::Encoder for LegEncoder {
     }
 }
 
-/// Brings agent audio to the rate of one leg. Keeps the resampler's history, so chunks join without clicks.
+/// Brings agent audio to the rate of one leg. Keeps each rate's resampler, so chunks join without clicks.
 pub struct AgentAudio {
-    resampler: Option<Resampler>,
+    rate: SampleRate,
+    resamplers: Vec<(SampleRate, Resampler)>,
     pcm: Vec<i16>,
     resampled: Vec<i16>,
 }
 
 impl AgentAudio {
     pub fn new(codec: Codec) -> Self {
-        let rate = codec.sample_rate().hz();
-        let resampler = (rate != CLIENT_RATE).then(|| Resampler::new(CLIENT_RATE, rate).ok()).flatten();
-        Self { resampler, pcm: Vec::new(), resampled: Vec::new() }
+        Self { rate: codec.sample_rate(), resamplers: Vec::new(), pcm: Vec::new(), resampled: Vec::new() }
+    }
+
+    /// The rate of the leg's encoder.
+    pub fn rate(&self) -> SampleRate {
+        self.rate
     }
 
     /// Queues one message. The error says why nothing of it was queued.
@@ -50,6 +56,7 @@ impl AgentAudio {
         &mut self,
         session: &mut Session,
         payload: AgentPayload,
+        rate: SampleRate,
         plan: &MediaPlan,
         now: Instant,
     ) -> Result<(), String> {
@@ -58,14 +65,14 @@ impl AgentAudio {
                 let mut pcm = std::mem::take(&mut self.pcm);
                 pcm.clear();
                 pcm.extend(bytes.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])));
-                let queued = self.queue_pcm(session, &pcm, now);
+                let queued = self.queue_pcm(session, &pcm, rate, now);
                 self.pcm = if pcm.capacity() > KEPT_SAMPLES { Vec::new() } else { pcm };
                 queued
             }
             AgentPayload::Riff(file) => {
-                let decoded =
-                    audio::file::decode_at(file, Some("wav"), CLIENT_RATE).map_err(|e| e.to_string())?;
-                self.queue_pcm(session, &decoded.samples, now)
+                let decoded = audio::file::decode_at(file, Some("wav"), self.rate.hz())
+                    .map_err(|error| error.to_string())?;
+                self.queue_pcm(session, &decoded.samples, self.rate, now)
             }
             AgentPayload::Payload { payload_type, payload } => {
                 self.queue_payload(session, payload_type, &payload, plan, now)
@@ -73,24 +80,38 @@ impl AgentAudio {
         }
     }
 
-    /// Queues 8 kHz PCM.
-    pub fn queue_pcm(&mut self, session: &mut Session, pcm: &[i16], now: Instant) -> Result<(), String> {
-        let pcm = match &mut self.resampler {
-            None => pcm,
-            Some(resampler) => {
-                self.resampled.clear();
-                resampler.process(pcm, &mut self.resampled);
-                &self.resampled
+    /// Queues PCM of any rate.
+    pub fn queue_pcm(
+        &mut self,
+        session: &mut Session,
+        pcm: &[i16],
+        rate: SampleRate,
+        now: Instant,
+    ) -> Result<(), String> {
+        let pcm = if rate == self.rate { pcm } else { self.resample(pcm, rate)? };
+        session.queue_pcm(now, pcm).map_err(|error| error.to_string())
+    }
+
+    fn resample(&mut self, pcm: &[i16], rate: SampleRate) -> Result<&[i16], String> {
+        let known = self.resamplers.iter().position(|(of, _)| *of == rate);
+        let at = match known {
+            Some(at) => at,
+            None => {
+                let new = Resampler::new(rate.hz(), self.rate.hz()).map_err(|error| error.to_string())?;
+                self.resamplers.push((rate, new));
+                self.resamplers.len() - 1
             }
         };
-        session.queue_pcm(now, pcm).map_err(|error| error.to_string())
+        self.resampled.clear();
+        self.resamplers[at].1.process(pcm, &mut self.resampled);
+        Ok(&self.resampled)
     }
 
     fn queue_payload(
         &mut self,
         session: &mut Session,
         payload_type: u8,
-        payload: &Bytes,
+        payload: &[u8],
         plan: &MediaPlan,
         now: Instant,
     ) -> Result<(), String> {
@@ -101,7 +122,7 @@ impl AgentAudio {
         }
         let mut pcm = Vec::with_capacity(payload.len() * 2);
         codec::Decoder::new(codec).decode(payload, &mut pcm);
-        self.queue_pcm(session, &pcm, now)
+        self.queue_pcm(session, &pcm, codec.sample_rate(), now)
     }
 }
 
@@ -111,74 +132,70 @@ fn codec_of(payload_type: u8, plan: &MediaPlan) -> Option<Codec> {
     negotiated.or_else(|| Codec::from_payload_type(payload_type).filter(|codec| *codec != Codec::G722))
 }
 
-/// Agent media that came before the call was up: held in order, 10 s of audio at most.
+/// Orders that have to wait: until the call is up, or until a file has been read. In order; 10 s of audio at most.
 #[derive(Default)]
-pub struct HeldAudio {
-    items: VecDeque<AgentMedia>,
-    bytes: usize,
+pub struct HeldOrders {
+    orders: VecDeque<AgentOrder>,
+    audio_ms: usize,
 }
 
-impl HeldAudio {
-    /// False if there is no room for it.
-    pub fn push(&mut self, media: AgentMedia) -> bool {
-        if matches!(media, AgentMedia::Clear) {
-            self.items.clear();
-            self.bytes = 0;
-            return true;
+impl HeldOrders {
+    /// Keeps an order; gives it back if there is no room for it.
+    pub fn push(&mut self, order: AgentOrder) -> Result<(), AgentOrder> {
+        if self.orders.len() >= HELD_ORDERS || self.audio_ms >= HELD_MS {
+            return Err(order);
         }
-        let size = match &media {
-            AgentMedia::Audio(AgentPayload::Pcm(bytes) | AgentPayload::Riff(bytes)) => bytes.len(),
-            AgentMedia::Audio(AgentPayload::Payload { payload, .. }) => payload.len() * 2,
-            _ => 0,
-        };
-        if self.items.len() >= HELD_ITEMS || self.bytes >= HELD_BYTES {
-            return false;
-        }
-        self.bytes += size;
-        self.items.push_back(media);
-        true
+        self.audio_ms += milliseconds(&order.media);
+        self.orders.push_back(order);
+        Ok(())
     }
 }
 
-impl IntoIterator for HeldAudio {
-    type Item = AgentMedia;
-    type IntoIter = std::collections::vec_deque::IntoIter<AgentMedia>;
+fn milliseconds(media: &AgentMedia) -> usize {
+    match media {
+        AgentMedia::Audio { payload: AgentPayload::Pcm(bytes) | AgentPayload::Riff(bytes), rate } => {
+            bytes.len() * 500 / rate.hz() as usize
+        }
+        AgentMedia::Audio { payload: AgentPayload::Payload { payload, .. }, .. } => payload.len() / 8,
+        _ => 0,
+    }
+}
+
+impl IntoIterator for HeldOrders {
+    type Item = AgentOrder;
+    type IntoIter = std::collections::vec_deque::IntoIter<AgentOrder>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.items.into_iter()
+        self.orders.into_iter()
     }
 }
 
-/// What clients send, Hz.
-const CLIENT_RATE: u32 = 8000;
 /// A conversion buffer larger than this (4 s) is not kept for the rest of the call.
 const KEPT_SAMPLES: usize = 32_000;
-/// 10 s of 8 kHz 16-bit audio.
-const HELD_BYTES: usize = 10 * 8000 * 2;
-const HELD_ITEMS: usize = 1000;
+const HELD_MS: usize = 10_000;
+const HELD_ORDERS: usize = 1000;
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use bytes::Bytes;
 
-    fn pcm(bytes: usize) -> AgentMedia {
-        AgentMedia::Audio(AgentPayload::Pcm(Bytes::from(vec![0; bytes])))
+    use super::*;
+    use crate::relay::message::ClientId;
+
+    fn pcm(milliseconds: usize, rate: SampleRate) -> AgentOrder {
+        let bytes = vec![0; milliseconds * rate.hz() as usize / 500];
+        let media = AgentMedia::Audio { payload: AgentPayload::Pcm(Bytes::from(bytes)), rate };
+        AgentOrder { client: ClientId(1), media }
     }
 
     #[test]
     fn ten_seconds_are_held_and_more_is_refused_without_cutting_a_message() {
-        let mut held = HeldAudio::default();
-        assert!(held.push(pcm(HELD_BYTES - 2)));
-        assert!(held.push(pcm(16_000)), "a message is held whole or not at all");
-        assert!(!held.push(pcm(2)));
-        assert_eq!(held.into_iter().count(), 2);
-    }
-
-    #[test]
-    fn clear_empties_what_is_held() {
-        let mut held = HeldAudio::default();
-        held.push(pcm(320));
-        held.push(AgentMedia::Clear);
-        assert_eq!(held.into_iter().count(), 0);
+        for rate in [SampleRate::Hz8000, SampleRate::Hz48000] {
+            let mut held = HeldOrders::default();
+            assert!(held.push(pcm(9_999, rate)).is_ok());
+            assert!(held.push(pcm(1_000, rate)).is_ok(), "a message is held whole or not at all");
+            assert!(held.push(pcm(1, rate)).is_err());
+            assert_eq!(held.into_iter().count(), 2);
+        }
     }
 }

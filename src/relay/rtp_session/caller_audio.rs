@@ -1,32 +1,48 @@
 //! What the caller says, decoded as far as anybody needs it.
 //!
-//! In: payloads in order, and gaps. Out: [`CallerFrame`]: the payload as G.711 and the same as 8 kHz PCM.
+//! In: payloads in order, and gaps. Out: [`CallerFrame`]: the payload as it came, and what it sounds like.
 
 use audio::{codec::Decoder, plc::Concealer, resample::Resampler};
 use model::audio::{Codec, SampleRate};
 
 /// One frame of the caller.
 pub struct CallerFrame<'a> {
-    /// Payload type and payload as they came; on a G.722 call payload type 0 instead. `None` for a concealed frame.
-    pub g711: Option<(u8, &'a [u8])>,
-    /// Mono, 8 kHz.
+    /// The packet as it came; `None` for a concealed frame.
+    pub packet: Option<Packet<'a>>,
+    /// Mono, at the codec's own rate.
+    pub pcm: &'a [i16],
+    /// The codec's own rate.
+    pub rate: SampleRate,
+    /// The same at 8 kHz.
     pub pcm_8k: &'a [i16],
+}
+
+/// One packet of the caller.
+#[derive(Clone, Copy)]
+pub struct Packet<'a> {
+    /// RTP payload type.
+    pub payload_type: u8,
+    /// What that stands for.
+    pub codec: Codec,
+    /// The payload.
+    pub payload: &'a [u8],
 }
 
 /// Decodes the payload types of one leg.
 pub struct CallerDecoder {
     streams: Vec<Stream>,
+    /// The rate of the last packet, the concealer at that rate, and what brings it to 8 kHz.
+    rate: SampleRate,
     concealer: Concealer,
-    decoded: Vec<i16>,
+    to_8k: Option<Resampler>,
+    pcm: Vec<i16>,
     pcm_8k: Vec<i16>,
-    transcoded: Vec<u8>,
 }
 
 struct Stream {
     payload_type: u8,
     codec: Codec,
     decoder: Decoder,
-    to_8k: Option<Resampler>,
 }
 
 impl CallerDecoder {
@@ -35,49 +51,63 @@ impl CallerDecoder {
             payload_type,
             codec,
             decoder: Decoder::new(codec),
-            to_8k: Resampler::new(codec.sample_rate().hz(), RATE)
-                .ok()
-                .filter(|_| codec.sample_rate().hz() != RATE),
         });
+        let rate = accept.first().map_or(SampleRate::Hz8000, |(_, codec)| codec.sample_rate());
         Self {
             streams: streams.collect(),
-            concealer: Concealer::new(SampleRate::Hz8000),
-            decoded: Vec::with_capacity(FRAME_16K),
-            pcm_8k: Vec::with_capacity(FRAME_16K),
-            transcoded: Vec::with_capacity(FRAME_16K),
+            rate,
+            concealer: Concealer::new(rate),
+            to_8k: to_8k(rate),
+            pcm: Vec::with_capacity(FRAME_CAPACITY),
+            pcm_8k: Vec::with_capacity(FRAME_CAPACITY),
         }
     }
 
     /// The next frame; `None` for a payload type that is not of this leg.
     pub fn decode<'a>(&'a mut self, payload_type: u8, payload: &'a [u8]) -> Option<CallerFrame<'a>> {
         let stream = self.streams.iter_mut().find(|stream| stream.payload_type == payload_type)?;
-        self.decoded.clear();
-        stream.decoder.decode(payload, &mut self.decoded);
-        self.pcm_8k.clear();
-        match &mut stream.to_8k {
-            None => self.pcm_8k.extend_from_slice(&self.decoded),
-            Some(resampler) => resampler.process(&self.decoded, &mut self.pcm_8k),
-        }
-        let g711 = if stream.codec == Codec::G722 {
-            self.transcoded.clear();
-            audio::g711::encode_ulaw(&self.pcm_8k, &mut self.transcoded);
-            (Codec::Pcmu.payload_type(), self.transcoded.as_slice())
-        } else {
-            (payload_type, payload)
-        };
-        self.concealer.good(&mut self.pcm_8k);
-        Some(CallerFrame { g711: Some(g711), pcm_8k: &self.pcm_8k })
+        let codec = stream.codec;
+        self.pcm.clear();
+        stream.decoder.decode(payload, &mut self.pcm);
+        self.follow(codec.sample_rate());
+        self.concealer.good(&mut self.pcm);
+        Some(self.frame(Some(Packet { payload_type, codec, payload })))
     }
 
     /// 20 ms in place of a frame that did not come.
     pub fn conceal(&mut self) -> CallerFrame<'_> {
-        self.pcm_8k.clear();
-        self.pcm_8k.resize(FRAME_8K, 0);
-        self.concealer.lost(&mut self.pcm_8k);
-        CallerFrame { g711: None, pcm_8k: &self.pcm_8k }
+        self.pcm.clear();
+        self.pcm.resize(self.rate.frame_samples(), 0);
+        self.concealer.lost(&mut self.pcm);
+        self.frame(None)
+    }
+
+    /// The peer may change between its codecs at any packet.
+    fn follow(&mut self, rate: SampleRate) {
+        if rate != self.rate {
+            self.rate = rate;
+            self.concealer = Concealer::new(rate);
+            self.to_8k = to_8k(rate);
+        }
+    }
+
+    fn frame<'a>(&'a mut self, packet: Option<Packet<'a>>) -> CallerFrame<'a> {
+        let pcm_8k = match &mut self.to_8k {
+            None => &self.pcm,
+            Some(resampler) => {
+                self.pcm_8k.clear();
+                resampler.process(&self.pcm, &mut self.pcm_8k);
+                &self.pcm_8k
+            }
+        };
+        CallerFrame { packet, pcm: &self.pcm, rate: self.rate, pcm_8k }
     }
 }
 
-const RATE: u32 = 8000;
-const FRAME_8K: usize = 160;
-const FRAME_16K: usize = 320;
+fn to_8k(rate: SampleRate) -> Option<Resampler> {
+    let needed = rate != SampleRate::Hz8000;
+    needed.then(|| Resampler::new(rate.hz(), SampleRate::Hz8000.hz()).ok()).flatten()
+}
+
+/// Samples of a frame of 20 ms at 16 kHz.
+const FRAME_CAPACITY: usize = 320;

@@ -1,38 +1,36 @@
 //! `RtpSession` owns one call leg's RTP and RTCP sockets, and turns packets into what clients and the recorder hear.
 //!
-//! In: datagrams, [`MediaCommand`] from the call, [`AgentMedia`] and [`Listen`] from clients. Out: paced RTP,
+//! In: datagrams, [`MediaCommand`] from the call, [`AgentOrder`] and [`Listen`] from clients. Out: paced RTP,
 //! [`CallerAudio`](super::message::CallerAudio) to listeners, [`MediaEvent`] to the call, recorded audio. Knows nothing of SIP; what RTP
 //! requires, the core decides.
 
 mod agent_audio;
 mod caller_audio;
 mod fanout;
+mod leg;
+mod rendition;
 mod tape;
 
-use std::{
-    io,
-    net::SocketAddr,
-    rc::Rc,
-    sync::Arc,
-    time::{Instant, SystemTime, UNIX_EPOCH},
-};
+use std::{io, net::SocketAddr, rc::Rc, sync::Arc, time::Instant};
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient, StreamHandler};
 use model::id::CallId;
-use rtp::{Channel, Event, Output, Session, SessionConfig, SilenceKind};
+use rtp::{Channel, Event, Output, SessionConfig, SilenceKind};
 use tokio::net::UdpSocket;
 use tracing::{debug, info, warn};
 
 use self::{
-    agent_audio::{AgentAudio, HeldAudio, LegEncoder},
-    caller_audio::CallerDecoder,
+    agent_audio::HeldOrders,
     fanout::Fanout,
+    leg::{Leg, Outcome},
     tape::Tape,
 };
 use super::{
     io::{Alarm, AlarmRang, Readable, ReadableStream},
-    message::{AgentMedia, FinishRecording, Listen, MediaCommand, MediaEvent, MediaPlan, RecordingDone},
-    random_u64,
+    message::{
+        AgentOrder, FileRead, FinishRecording, Listen, MediaCommand, MediaEvent, MediaPlan, ReadFile,
+        RecordingDone,
+    },
     recorder::RecorderPort,
     rtp_ports::{Claim, PortLease},
 };
@@ -55,6 +53,8 @@ pub struct RtpSession {
     listeners: Fanout,
     tape: Tape,
     finish_recording: Recipient<FinishRecording>,
+    read_file: Recipient<ReadFile>,
+    myself: Option<Recipient<FileRead>>,
     buffer: Box<[u8]>,
     send_errors: u64,
     closed: bool,
@@ -69,16 +69,8 @@ struct Sockets {
 
 enum Phase {
     /// No session agreed yet: agent media waits.
-    Held(HeldAudio),
+    Held(HeldOrders),
     Open(Box<Leg>),
-}
-
-/// An open session.
-struct Leg {
-    session: Session,
-    plan: MediaPlan,
-    agent: AgentAudio,
-    caller: CallerDecoder,
 }
 
 impl RtpSession {
@@ -98,11 +90,13 @@ impl RtpSession {
         Ok(Self {
             tape: Tape::new(id.clone(), recorder.audio.clone()),
             finish_recording: recorder.finish.clone(),
+            read_file: recorder.files.clone(),
+            myself: None,
             id,
             settings,
             sockets: Rc::new(sockets),
             alarm: Alarm::new(),
-            phase: Phase::Held(HeldAudio::default()),
+            phase: Phase::Held(HeldOrders::default()),
             call: None,
             listeners: Fanout::default(),
             buffer: vec![0; MAX_DATAGRAM].into_boxed_slice(),
@@ -112,71 +106,72 @@ impl RtpSession {
     }
 
     fn open(&mut self, plan: MediaPlan, now: Instant) {
-        let mut config = self.settings.session.clone();
-        let seed = random_u64();
-        config.payload_type = plan.payload_type;
-        config.accept = plan.accept.iter().map(|(payload_type, _)| *payload_type).collect();
-        config.telephone_event = plan.telephone_event;
-        config.ssrc = seed as u32;
-        config.first_seq = (seed >> 32) as u16;
-        config.first_timestamp = random_u64() as u32;
-        config.cname = format!("{:016x}", random_u64());
-        config.wallclock = ntp_time();
-
-        let encoder = LegEncoder::new(plan.codec);
-        let agent = AgentAudio::new(plan.codec);
-        let session = Session::new(now, config, Box::new(encoder), seed);
-        let caller = CallerDecoder::new(&plan.accept);
-        let mut leg = Box::new(Leg { session, agent, caller, plan });
-        leg.aim(now);
-        leg.session.start(now);
+        let leg = Box::new(Leg::open(plan, &self.settings.session, now));
         let held = match std::mem::replace(&mut self.phase, Phase::Open(leg)) {
             Phase::Held(held) => held,
-            Phase::Open(_) => HeldAudio::default(),
+            Phase::Open(_) => HeldOrders::default(),
         };
         self.tape.start(now);
-        for media in held {
-            self.play(media, now);
-        }
-        self.drain(now);
+        self.carry_out(held, now);
     }
 
     fn update(&mut self, plan: MediaPlan, now: Instant) {
         match &mut self.phase {
             Phase::Open(leg) => leg.update(plan, now),
-            Phase::Held(_) => return self.open(plan, now),
+            Phase::Held(_) => self.open(plan, now),
         }
-        self.drain(now);
     }
 
-    /// Agent media, in order: to the session, or held until there is one.
-    fn play(&mut self, media: AgentMedia, now: Instant) {
-        let leg = match &mut self.phase {
-            Phase::Open(leg) => leg,
+    fn carry_out(&mut self, orders: HeldOrders, now: Instant) {
+        for order in orders {
+            self.order(order, now);
+        }
+    }
+
+    /// An order of a client: to the session, or held until there is one.
+    fn order(&mut self, order: AgentOrder, now: Instant) {
+        let outcome = match &mut self.phase {
+            Phase::Open(leg) => leg.order(order, now),
             Phase::Held(held) => {
-                if !held.push(media) {
+                if held.push(order).is_err() {
                     warn!(call_id = %self.id, "audio dropped: the call is not up and enough is held already");
                 }
                 return;
             }
         };
-        let refused = match media {
-            AgentMedia::Audio(payload) => leg.agent.queue(&mut leg.session, payload, &leg.plan, now).err(),
-            AgentMedia::Mark(name) => leg.session.mark(now, name).err().map(|error| error.to_string()),
-            AgentMedia::Clear => {
-                leg.session.clear(now);
-                None
+        self.follow_up(outcome);
+    }
+
+    fn follow_up(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Done => {}
+            Outcome::Tell(news) => news.into_iter().for_each(|news| self.tell(news)),
+            Outcome::Load { file, rate, ticket } => {
+                if let Some(to) = self.myself.clone() {
+                    self.read_file.do_send(ReadFile { file, rate, ticket, to });
+                }
             }
-            AgentMedia::Drain => {
-                leg.session.drain(now);
-                None
-            }
-            AgentMedia::Dtmf { digits, each } => {
-                leg.session.send_dtmf(now, &digits, each).err().map(|error| error.to_string())
-            }
-        };
-        if let Some(error) = refused {
-            warn!(call_id = %self.id, error, "agent media refused");
+        }
+    }
+
+    fn loaded(&mut self, read: FileRead, now: Instant) {
+        let Phase::Open(leg) = &mut self.phase else { return };
+        if let Some((behind, outcome)) = leg.loaded(read.ticket, read.pcm, now) {
+            self.follow_up(outcome);
+            self.carry_out(behind, now);
+        }
+    }
+
+    fn greet(&mut self, pcm: &[i16], now: Instant) {
+        let Phase::Open(leg) = &mut self.phase else { return };
+        if let Err(error) = leg.greet(pcm, now) {
+            warn!(call_id = %self.id, error, "greeting not played");
+        }
+    }
+
+    fn tell(&self, news: MediaEvent) {
+        if let Some(call) = &self.call {
+            call.do_send(news);
         }
     }
 
@@ -270,33 +265,6 @@ impl RtpSession {
     }
 }
 
-impl Leg {
-    /// Clock, SSRC and positions go on; a change of codec only drops what was queued for the old one.
-    fn update(&mut self, plan: MediaPlan, now: Instant) {
-        let same = self.plan.codec == plan.codec
-            && self.plan.payload_type == plan.payload_type
-            && self.plan.accept == plan.accept
-            && self.plan.telephone_event == plan.telephone_event;
-        if !same {
-            let accept: Vec<u8> = plan.accept.iter().map(|(payload_type, _)| *payload_type).collect();
-            let encoder = Box::new(LegEncoder::new(plan.codec));
-            self.session.set_codec(now, plan.payload_type, &accept, plan.telephone_event, encoder);
-            self.agent = AgentAudio::new(plan.codec);
-            self.caller = CallerDecoder::new(&plan.accept);
-        }
-        self.plan = plan;
-        self.aim(now);
-    }
-
-    fn aim(&mut self, now: Instant) {
-        if let Some(remote) = self.plan.remote {
-            self.session.set_remote(now, remote, self.plan.remote_rtcp);
-        }
-        let send = self.plan.send && self.plan.remote.is_some();
-        self.session.set_direction(now, send, self.plan.receive);
-    }
-}
-
 /// The call hears of everything that is not audio.
 fn notify(call: Option<&Recipient<MediaEvent>>, id: &CallId, event: Event) {
     let news = match event {
@@ -321,6 +289,7 @@ impl Actor for RtpSession {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX);
+        self.myself = Some(ctx.address().recipient());
         ctx.add_stream(ReadableStream::new(self.sockets.rtp.clone(), RTP));
         ctx.add_stream(ReadableStream::new(self.sockets.rtcp.clone(), RTCP));
         ctx.add_stream(self.alarm.stream());
@@ -363,28 +332,32 @@ impl Handler<MediaCommand> for RtpSession {
             MediaCommand::Attach(call) => self.call = Some(call),
             MediaCommand::Start(plan) => self.open(*plan, now),
             MediaCommand::Update(plan) => self.update(*plan, now),
-            MediaCommand::Greet(pcm) => {
-                if let Phase::Open(leg) = &mut self.phase {
-                    if let Err(error) = leg.agent.queue_pcm(&mut leg.session, &pcm, now) {
-                        warn!(call_id = %self.id, error, "greeting not played");
-                    }
-                }
-                self.drain(now);
-            }
+            MediaCommand::Greet(pcm) => self.greet(&pcm, now),
             MediaCommand::Close(done) => {
                 self.close(done);
-                ctx.stop();
+                return ctx.stop();
             }
         }
+        self.drain(now);
     }
 }
 
-impl Handler<AgentMedia> for RtpSession {
+impl Handler<AgentOrder> for RtpSession {
     type Result = ();
 
-    fn handle(&mut self, media: AgentMedia, _: &mut Context<Self>) {
+    fn handle(&mut self, order: AgentOrder, _: &mut Context<Self>) {
         let now = Instant::now();
-        self.play(media, now);
+        self.order(order, now);
+        self.drain(now);
+    }
+}
+
+impl Handler<FileRead> for RtpSession {
+    type Result = ();
+
+    fn handle(&mut self, read: FileRead, _: &mut Context<Self>) {
+        let now = Instant::now();
+        self.loaded(read, now);
         self.drain(now);
     }
 }
@@ -398,12 +371,6 @@ impl Handler<Listen> for RtpSession {
             Listen::Off(client) => self.listeners.remove(client),
         }
     }
-}
-
-/// Time since 1900, for sender reports (RFC 3550 §4).
-fn ntp_time() -> std::time::Duration {
-    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    unix + std::time::Duration::from_secs(2_208_988_800)
 }
 
 const RTP: u8 = 0;

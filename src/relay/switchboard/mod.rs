@@ -17,12 +17,16 @@ use self::backlog::Backlog;
 use super::{
     call::{CallSettings, NewCall},
     message::{
-        CallCommand, CallHandle, CallNews, CallReport, Census, CensusRequest, ClientEvent, ClientId, Connect,
-        Disconnect, DrainSip, IncomingCall, PlaceCall, Shutdown, SipAction, SipCommand, SipDrained,
+        AgentMedia, AgentOrder, CallCommand, CallHandle, CallNews, CallReport, Census, CensusRequest,
+        ClientEvent, ClientId, Connect, Disconnect, DrainSip, HandOver, IncomingCall, Listen, PlaceCall,
+        SessionClaim, Shutdown, SipAction, SipCommand, SipDrained,
     },
     rtp_ports::{PortLease, RtpPorts},
 };
-use crate::{config::NumberPattern, logging::Pii};
+use crate::{
+    config::{LostAction, NumberPattern},
+    logging::Pii,
+};
 
 /// The limits and habits of a relay.
 pub struct SwitchboardSettings {
@@ -30,6 +34,8 @@ pub struct SwitchboardSettings {
     pub number_pattern: NumberPattern,
     /// Calls at once; `None`: as many as there are ports.
     pub max_calls: Option<usize>,
+    /// What becomes of calls when the last client is gone.
+    pub lost_action: LostAction,
     /// The address in SDP and in our Call-IDs.
     pub media_address: IpAddr,
     /// What every call has in common.
@@ -44,9 +50,9 @@ pub struct SpawnedCall {
     /// Control.
     pub commands: Recipient<CallCommand>,
     /// Audio to the caller.
-    pub audio: Recipient<super::message::AgentMedia>,
+    pub audio: Recipient<AgentOrder>,
     /// Who hears the caller.
-    pub listeners: Recipient<super::message::Listen>,
+    pub listeners: Recipient<Listen>,
 }
 
 /// The wire, as far as the switchboard uses it.
@@ -65,6 +71,7 @@ pub struct Switchboard {
     spawn: SpawnCall,
     calls: HashMap<CallId, Entry>,
     clients: HashMap<ClientId, Recipient<ClientEvent>>,
+    sessions: HashMap<String, (ClientId, Recipient<HandOver>)>,
     backlog: Backlog,
     sequence: u64,
     stopping: Option<Stopping>,
@@ -99,6 +106,7 @@ impl Switchboard {
             spawn,
             calls: HashMap::new(),
             clients: HashMap::new(),
+            sessions: HashMap::new(),
             backlog: Backlog::default(),
             sequence: 0,
             stopping: None,
@@ -183,6 +191,25 @@ impl Switchboard {
         self.tell_all(call, ClientEvent::Say(event));
     }
 
+    /// Gives a session to a client. True if it existed: then its former client hands over what it has.
+    fn claim(&mut self, client: ClientId, claim: SessionClaim, events: &Recipient<ClientEvent>) -> bool {
+        let SessionClaim { name, hand_over, inherit, audio } = claim;
+        let former = self.sessions.insert(name, (client, hand_over));
+        let Some((former, hand_over)) = former.filter(|(former, _)| self.clients.contains_key(former)) else {
+            return false;
+        };
+        self.clients.remove(&former);
+        events.do_send(ClientEvent::Resuming);
+        hand_over.do_send(HandOver { inherit, audio });
+        true
+    }
+
+    fn say(&self, client: ClientId, event: Event) {
+        if let Some(client) = self.clients.get(&client) {
+            client.do_send(ClientEvent::Say(event));
+        }
+    }
+
     /// What brings a newcomer up to date: the calls in progress, oldest first.
     fn in_progress(&self) -> Vec<(CallId, ClientEvent)> {
         let mut entries: Vec<&Entry> = self.calls.values().collect();
@@ -203,6 +230,7 @@ impl Switchboard {
                 self.say_all(&call, Event::CallAns { call: call.clone() });
             }
             CallNews::Event(event) => self.say_all(&call, event),
+            CallNews::For(client, event) => self.say(client, event),
             CallNews::Over { was_up, reason } => {
                 let direction = entry.handle.direction;
                 info!(call_id = %call, reason = %reason, was_up, "call over");
@@ -211,6 +239,21 @@ impl Switchboard {
                     self.say_all(&call, event);
                 }
                 self.advance_stop();
+            }
+        }
+    }
+
+    /// The last client is gone for good.
+    fn lost(&self, client: ClientId) {
+        for entry in self.calls.values().filter(|entry| entry.up) {
+            match &self.settings.lost_action {
+                LostAction::Keep => {}
+                LostAction::Hangup => entry.handle.commands.do_send(CallCommand::AgentGone),
+                LostAction::Play(file) => {
+                    for media in [AgentMedia::Clear, AgentMedia::Play(file.clone()), AgentMedia::Drain] {
+                        entry.handle.audio.do_send(AgentOrder { client, media });
+                    }
+                }
             }
         }
     }
@@ -291,9 +334,7 @@ impl Handler<PlaceCall> for Switchboard {
                 Event::CallFailed { status, reason: reason.into(), call: None }
             }
         };
-        if let Some(client) = self.clients.get(&client) {
-            client.do_send(ClientEvent::Say(answer));
-        }
+        self.say(client, answer);
     }
 }
 
@@ -309,6 +350,11 @@ impl Handler<Connect> for Switchboard {
     type Result = ();
 
     fn handle(&mut self, connect: Connect, _: &mut Context<Self>) {
+        let resumed = connect.session.is_some_and(|claim| self.claim(connect.client, claim, &connect.events));
+        if resumed {
+            self.clients.insert(connect.client, connect.events);
+            return info!(client = connect.client.0, "session resumed");
+        }
         let forgotten = self.backlog.forgotten();
         if forgotten > 0 {
             warn!(forgotten, "more happened without a client than is kept");
@@ -330,6 +376,7 @@ impl Handler<Disconnect> for Switchboard {
     type Result = ();
 
     fn handle(&mut self, disconnect: Disconnect, _: &mut Context<Self>) {
+        self.sessions.retain(|_, (client, _)| *client != disconnect.0);
         if self.clients.remove(&disconnect.0).is_none() {
             return;
         }
@@ -339,6 +386,7 @@ impl Handler<Disconnect> for Switchboard {
             for (call, event) in self.in_progress() {
                 self.backlog.push(call, event);
             }
+            self.lost(disconnect.0);
         }
         self.advance_stop();
     }

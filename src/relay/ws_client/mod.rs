@@ -5,29 +5,29 @@
 //! fills a bounded queue and nothing else.
 
 mod calls;
+mod commands;
+mod frame_guard;
 mod outbox;
+mod session;
 mod socket;
+
+use std::{collections::VecDeque, time::Duration};
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient};
 use actix_web::{HttpRequest, HttpResponse, web};
-use bytestring::ByteString;
-use model::{
-    command::{self, Command, CommandError, Mode, Selection},
-    event::Event,
-    id::CallId,
-};
+use model::{command::Mode, event::Event, id::CallId};
 use tracing::{debug, info, warn};
 
+pub use self::{calls::Calls, outbox::Backlog};
 use self::{
-    calls::Calls,
     outbox::{CloseReason, Outbox},
     socket::{FromSocket, Socket},
 };
 use super::{
     http::Slot,
     message::{
-        AgentMedia, CallCommand, CallerAudio, ClientEvent, ClientId, Connect, Disconnect, Listen, Listener,
-        PlaceCall, RtpForm,
+        AudioForm, CallerAudio, ClientEvent, ClientId, Connect, Disconnect, HandOver, Inherit, Listen,
+        Listener, PlaceCall, RtpForm, SessionClaim,
     },
 };
 
@@ -38,8 +38,25 @@ pub struct ClientSettings {
     pub mode: Mode,
     /// Messages that may wait for one client.
     pub send_queue: usize,
+    /// Messages of one client that may wait to be carried out.
+    pub receive_queue: usize,
     /// The largest message, bytes.
     pub max_message: usize,
+    /// How long a session waits for its client to come back.
+    pub resume_window: Duration,
+}
+
+/// What a client asked for when it connected.
+#[derive(Debug, Clone, Default)]
+pub struct ClientRequest {
+    /// Which words and which RTP form it gets.
+    pub mode: Mode,
+    /// How audio travels in multi mode.
+    pub audio: AudioForm,
+    /// The session to open or to resume; multi only.
+    pub session: Option<String>,
+    /// How many messages of that session it has received.
+    pub received: Option<u64>,
 }
 
 /// The switchboard, as a client sees it.
@@ -57,30 +74,49 @@ pub struct SwitchboardPort {
 pub struct WsClient {
     id: ClientId,
     mode: Mode,
+    request: ClientRequest,
+    settings: ClientSettings,
     switchboard: SwitchboardPort,
     outbox: Outbox,
     calls: Calls,
     audio: Option<Recipient<CallerAudio>>,
+    phase: Phase,
     refused_audio: u64,
     _slot: Slot,
+}
+
+/// Where a client is in its life.
+enum Phase {
+    /// Connected.
+    Live,
+    /// Connected, and another connection's inheritance is on its way: events wait behind it.
+    Inheriting(VecDeque<ClientEvent>),
+    /// Disconnected, and its session waits for another connection.
+    Detached,
+    /// Another connection has taken the session: audio that still arrives here goes there.
+    HandedOver(Recipient<CallerAudio>),
 }
 
 impl WsClient {
     /// A client that holds one of the connections' slots until it is gone.
     pub fn new(
         id: ClientId,
-        mode: Mode,
+        request: ClientRequest,
         settings: &ClientSettings,
         switchboard: SwitchboardPort,
         slot: Slot,
     ) -> Self {
+        let memory = request.session.as_ref().map(|_| settings.resume_window);
         Self {
             id,
-            mode,
+            mode: request.mode,
+            outbox: Outbox::new(settings.send_queue, memory),
+            request,
+            settings: settings.clone(),
             switchboard,
-            outbox: Outbox::new(settings.send_queue),
             calls: Calls::default(),
             audio: None,
+            phase: Phase::Live,
             refused_audio: 0,
             _slot: slot,
         }
@@ -91,10 +127,14 @@ impl WsClient {
         self,
         request: &HttpRequest,
         payload: web::Payload,
-        settings: &ClientSettings,
     ) -> Result<HttpResponse, actix_web::Error> {
-        let outbox = self.outbox.clone();
-        Socket::upgrade(request, payload, self.start().recipient(), outbox, settings.max_message)
+        let (outbox, max_message) = (self.outbox.clone(), self.settings.max_message);
+        Socket::upgrade(request, payload, self.start().recipient(), outbox, max_message)
+    }
+
+    /// How audio travels on this connection, both ways.
+    fn audio_form(&self) -> AudioForm {
+        if self.mode == Mode::Multi { self.request.audio } else { AudioForm::default() }
     }
 
     fn say(&mut self, event: &Event, ctx: &mut Context<Self>) {
@@ -144,152 +184,15 @@ impl WsClient {
             call.handle.listeners.do_send(Listen::Off(self.id));
         }
         change(&mut self.calls);
-        let audio = self.audio.get_or_insert_with(|| ctx.address().recipient());
         let form = match self.mode {
             Mode::Classic => RtpForm::Classic,
             Mode::Hex => RtpForm::Hex,
-            Mode::Multi => RtpForm::Multi,
+            Mode::Multi => RtpForm::Multi(self.request.audio),
         };
+        let audio = self.audio.get_or_insert_with(|| ctx.address().recipient());
         for call in self.calls.heard(self.mode) {
             let listener = Listener { client: self.id, form, audio: audio.clone() };
             call.handle.listeners.do_send(Listen::On(listener));
-        }
-    }
-
-    fn line(&mut self, line: &str, ctx: &mut Context<Self>) {
-        match command::parse(line) {
-            Ok(command) if command.is_multi_only() && self.mode != Mode::Multi => {
-                let verb = command.verb();
-                self.refuse(400, "this word needs mode=multi", verb, ctx);
-            }
-            Ok(command) => self.command(command, ctx),
-            Err(error) => self.bad_command(&error, ctx),
-        }
-    }
-
-    fn bad_command(&mut self, error: &CommandError, ctx: &mut Context<Self>) {
-        info!(client = self.id.0, verb = error.verb, "bad command: {}", error.text);
-        self.say(&error.event(), ctx);
-    }
-
-    fn command(&mut self, command: Command, ctx: &mut Context<Self>) {
-        let verb = command.verb();
-        match command {
-            Command::Call { phone } => self.switchboard.place.do_send(PlaceCall { client: self.id, phone }),
-            Command::Rtp { call, audio } => self.play(call.as_ref(), AgentMedia::Audio(audio), verb, ctx),
-            Command::Hangup { call, drain: true, .. } => {
-                self.play(call.as_ref(), AgentMedia::Drain, verb, ctx)
-            }
-            Command::Hangup { call, .. } => self.hang_up(call.as_ref(), verb, ctx),
-            Command::CallAns { call } => self.answer_or_focus(&call, verb, ctx),
-            Command::RingAns { target } => {
-                let ringing = self.calls.ringing_match(&target).map(|call| call.handle.id.clone());
-                match ringing {
-                    Some(call) => self.order(&call, CallCommand::Answer, verb, ctx),
-                    None => self.no_such_call(verb, ctx),
-                }
-            }
-            Command::Ignore { call, status, .. } => {
-                let (status, reason) = status.map_or((603, None), |(status, reason)| (status, Some(reason)));
-                self.order(&call, CallCommand::Decline { status, reason }, verb, ctx);
-            }
-            Command::Mode(mode) => self.switch_mode(mode, ctx),
-            Command::Subscribe(selection) => self.subscribe(selection, false, verb, ctx),
-            Command::Unsubscribe(selection) => self.subscribe(selection, true, verb, ctx),
-            Command::Dtmf { call, digits, duration } => {
-                let each = duration.unwrap_or(DTMF_DURATION);
-                self.play(Some(&call), AgentMedia::Dtmf { digits, each }, verb, ctx);
-            }
-            Command::Mark { call, name } => self.play(Some(&call), AgentMedia::Mark(name), verb, ctx),
-            Command::Clear { call } => self.play(Some(&call), AgentMedia::Clear, verb, ctx),
-            Command::Ping(text) => self.say(&Event::Pong(text), ctx),
-            Command::Play { .. }
-            | Command::Hold { .. }
-            | Command::Resume { .. }
-            | Command::Transfer { .. } => {
-                self.refuse(501, "Not Implemented", verb, ctx);
-            }
-        }
-    }
-
-    /// Hands media to a call. A call that does not keep up loses audio, and only audio.
-    fn play(
-        &mut self,
-        call: Option<&CallId>,
-        media: AgentMedia,
-        verb: &'static str,
-        ctx: &mut Context<Self>,
-    ) {
-        let Some(call) = self.calls.meant(call, self.mode) else { return self.no_such_call(verb, ctx) };
-        let is_audio = matches!(media, AgentMedia::Audio(_));
-        if !is_audio {
-            return call.handle.audio.do_send(media);
-        }
-        if call.handle.audio.try_send(media).is_err() {
-            self.refused_audio += 1;
-            if self.refused_audio.is_power_of_two() {
-                warn!(
-                    client = self.id.0,
-                    dropped = self.refused_audio,
-                    "audio messages dropped: too many at once"
-                );
-            }
-        }
-    }
-
-    fn hang_up(&mut self, named: Option<&CallId>, verb: &'static str, ctx: &mut Context<Self>) {
-        let call = match named {
-            Some(_) => self.calls.meant(named, self.mode),
-            None => self.calls.to_hang_up(self.id, self.mode),
-        };
-        match call.map(|call| call.handle.id.clone()) {
-            Some(call) => self.order(&call, CallCommand::Hangup, verb, ctx),
-            None => self.no_such_call(verb, ctx),
-        }
-    }
-
-    fn order(&mut self, call: &CallId, order: CallCommand, verb: &'static str, ctx: &mut Context<Self>) {
-        match self.calls.get(call) {
-            Some(known) => known.handle.commands.do_send(order),
-            None => self.no_such_call(verb, ctx),
-        }
-    }
-
-    fn answer_or_focus(&mut self, call: &CallId, verb: &'static str, ctx: &mut Context<Self>) {
-        match self.calls.get(call) {
-            None => self.no_such_call(verb, ctx),
-            Some(known) if known.is_ringing_inbound() => known.handle.commands.do_send(CallCommand::Answer),
-            Some(_) if self.mode == Mode::Multi => {}
-            Some(_) => {
-                let mut focused = false;
-                self.listen_after(ctx, |calls| focused = calls.focus_on(call));
-                if focused {
-                    self.say(&Event::CallAns { call: call.clone() }, ctx);
-                }
-            }
-        }
-    }
-
-    fn switch_mode(&mut self, mode: Mode, ctx: &mut Context<Self>) {
-        for call in self.calls.heard(self.mode) {
-            call.handle.listeners.do_send(Listen::Off(self.id));
-        }
-        let leaves_multi = self.mode == Mode::Multi && mode != Mode::Multi;
-        self.mode = mode;
-        if let Some(call) = self.calls.focus().cloned().filter(|_| leaves_multi) {
-            self.say(&Event::CallAns { call }, ctx);
-        }
-        self.listen_after(ctx, |_| ());
-    }
-
-    fn subscribe(&mut self, selection: Selection, muted: bool, verb: &'static str, ctx: &mut Context<Self>) {
-        let mut known = true;
-        self.listen_after(ctx, |calls| match selection {
-            Selection::All => calls.mute_all(muted),
-            Selection::One(call) => known = calls.mute(&call, muted),
-        });
-        if !known {
-            self.no_such_call(verb, ctx);
         }
     }
 }
@@ -298,9 +201,15 @@ impl Actor for WsClient {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        ctx.set_mailbox_capacity(MAILBOX);
-        let events = ctx.address().recipient();
-        self.switchboard.connect.do_send(Connect { client: self.id, events });
+        ctx.set_mailbox_capacity(self.settings.receive_queue.max(MAILBOX));
+        let address = ctx.address();
+        let session = self.request.session.clone().map(|name| SessionClaim {
+            name,
+            hand_over: address.clone().recipient(),
+            inherit: address.clone().recipient(),
+            audio: address.clone().recipient(),
+        });
+        self.switchboard.connect.do_send(Connect { client: self.id, events: address.recipient(), session });
     }
 
     fn stopped(&mut self, _: &mut Context<Self>) {
@@ -323,8 +232,8 @@ impl Handler<FromSocket> for WsClient {
     fn handle(&mut self, message: FromSocket, ctx: &mut Context<Self>) {
         match message {
             FromSocket::Text(line) => self.line(&line, ctx),
-            FromSocket::Binary => self.refuse(400, "send text messages", "BINARY", ctx),
-            FromSocket::Gone => ctx.stop(),
+            FromSocket::Binary(message) => self.binary(message, ctx),
+            FromSocket::Gone => self.detach(ctx),
         }
     }
 }
@@ -333,11 +242,23 @@ impl Handler<ClientEvent> for WsClient {
     type Result = ();
 
     fn handle(&mut self, event: ClientEvent, ctx: &mut Context<Self>) {
-        match event {
-            ClientEvent::Known(handle) => self.calls.add(handle),
-            ClientEvent::Say(event) => self.event(event, ctx),
-            ClientEvent::Close => self.outbox.close(CloseReason::GoingAway),
-        }
+        self.told(event, ctx);
+    }
+}
+
+impl Handler<HandOver> for WsClient {
+    type Result = ();
+
+    fn handle(&mut self, hand_over: HandOver, ctx: &mut Context<Self>) {
+        self.hand_over(hand_over, ctx);
+    }
+}
+
+impl Handler<Inherit> for WsClient {
+    type Result = ();
+
+    fn handle(&mut self, inherit: Inherit, ctx: &mut Context<Self>) {
+        self.inherit(inherit, ctx);
     }
 }
 
@@ -345,14 +266,16 @@ impl Handler<CallerAudio> for WsClient {
     type Result = ();
 
     fn handle(&mut self, audio: CallerAudio, _: &mut Context<Self>) {
+        if let Phase::HandedOver(successor) = &self.phase {
+            return successor.do_send(audio);
+        }
         // A frame may have been on its way while the focus moved or the call ended.
         let heard = match self.mode {
             Mode::Multi => self.calls.get(&audio.call).is_some(),
             Mode::Classic | Mode::Hex => self.calls.focus() == Some(&audio.call),
         };
         if heard {
-            let line: ByteString = audio.line;
-            self.outbox.audio(line);
+            self.outbox.audio(audio.frame);
         }
     }
 }
@@ -361,4 +284,3 @@ impl Handler<CallerAudio> for WsClient {
 pub const SUBPROTOCOL: &str = "sip-relay.multi";
 /// Frames of one call that may wait for this actor's turn: a second. Signalling is not bounded by it.
 const MAILBOX: usize = 50;
-const DTMF_DURATION: std::time::Duration = std::time::Duration::from_millis(160);

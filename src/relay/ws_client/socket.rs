@@ -5,15 +5,22 @@
 
 use std::time::{Duration, Instant};
 
-use actix::{Actor, ActorContext, AsyncContext, Recipient, StreamHandler};
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Recipient, StreamHandler, WrapFuture,
+    prelude::SendError,
+};
 use actix_http::ws::Item;
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_web_actors::ws::{self, CloseCode, Message, ProtocolError, WebsocketContext};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use tracing::debug;
 
-use super::outbox::{CloseReason, Outbox, OutboxStream, Outgoing};
+use super::{
+    super::message::AudioMessage,
+    frame_guard::{FrameGuard, Refused},
+    outbox::{CloseReason, Outbox, OutboxStream, Outgoing},
+};
 
 /// What the peer sent.
 #[derive(actix::Message, Debug)]
@@ -21,8 +28,8 @@ use super::outbox::{CloseReason, Outbox, OutboxStream, Outgoing};
 pub enum FromSocket {
     /// A whole text message.
     Text(ByteString),
-    /// A whole binary message, or text that is not UTF-8.
-    Binary,
+    /// A whole binary message.
+    Binary(Bytes),
     /// The connection is over, however it ended. The last message.
     Gone,
 }
@@ -32,6 +39,7 @@ pub struct Socket {
     client: Recipient<FromSocket>,
     outbox: Outbox,
     max_message: usize,
+    too_big: Refused,
     partial: Option<Partial>,
     last_heard: Instant,
 }
@@ -51,11 +59,20 @@ impl Socket {
         outbox: Outbox,
         max_message: usize,
     ) -> Result<HttpResponse, actix_web::Error> {
-        let socket = Self { client, outbox, max_message, partial: None, last_heard: Instant::now() };
-        ws::WsResponseBuilder::new(socket, request, payload)
+        let (guarded, too_big) = FrameGuard::new(payload, max_message);
+        let socket = Self { client, outbox, max_message, too_big, partial: None, last_heard: Instant::now() };
+        ws::WsResponseBuilder::new(socket, request, guarded)
             .protocols(&[super::SUBPROTOCOL])
             .frame_size(max_message)
             .start()
+    }
+
+    /// Hands a message on. While the client's actor has too many to carry out, nothing more is read.
+    fn hand_on(&self, message: FromSocket, ctx: &mut WebsocketContext<Self>) {
+        if let Err(SendError::Full(message)) = self.client.try_send(message) {
+            let taken = self.client.send(message).into_actor(self);
+            ctx.wait(taken.map(|_, _, _| ()));
+        }
     }
 
     fn continue_message(&mut self, item: Item, ctx: &mut WebsocketContext<Self>) {
@@ -67,7 +84,7 @@ impl Socket {
             Item::Continue(data) => self.append(&data, ctx),
             Item::Last(data) => {
                 self.append(&data, ctx);
-                self.complete();
+                self.complete(ctx);
             }
         }
     }
@@ -76,18 +93,20 @@ impl Socket {
         let Some(partial) = &mut self.partial else { return };
         if partial.data.len() + data.len() > self.max_message {
             self.partial = None;
-            return close(ctx, CloseCode::Size, "message over WS_MAX_MESSAGE_BYTES");
+            return close(ctx, CloseCode::Size, TOO_BIG);
         }
         partial.data.extend_from_slice(data);
     }
 
-    fn complete(&mut self) {
+    fn complete(&mut self, ctx: &mut WebsocketContext<Self>) {
         let Some(Partial { text, data }) = self.partial.take() else { return };
         let data = data.freeze();
+        if !text {
+            return self.hand_on(FromSocket::Binary(data), ctx);
+        }
         match ByteString::try_from(data) {
-            Ok(line) if text => self.client.do_send(FromSocket::Text(line)),
-            // Text that is not UTF-8 is no command in either form: the client's actor says so.
-            _ => self.client.do_send(FromSocket::Binary),
+            Ok(line) => self.hand_on(FromSocket::Text(line), ctx),
+            Err(_) => close(ctx, CloseCode::Invalid, "text that is not UTF-8"),
         }
     }
 }
@@ -117,9 +136,13 @@ impl Drop for Socket {
 impl StreamHandler<Outgoing> for Socket {
     fn handle(&mut self, message: Outgoing, ctx: &mut Self::Context) {
         match message {
-            Outgoing::Signal(line) | Outgoing::Audio(line) => ctx.text(line),
+            Outgoing::Signal(line) | Outgoing::Audio(AudioMessage::Text(line)) => ctx.text(line),
+            Outgoing::Audio(AudioMessage::Binary(bytes)) => ctx.binary(bytes),
             Outgoing::Close(CloseReason::GoingAway) => close(ctx, CloseCode::Away, "the relay stops"),
             Outgoing::Close(CloseReason::TooSlow) => close(ctx, CloseCode::Policy, "too slow"),
+            Outgoing::Close(CloseReason::Replaced) => {
+                close(ctx, CloseCode::Policy, "session resumed elsewhere")
+            }
         }
     }
 
@@ -130,8 +153,8 @@ impl StreamHandler<Result<Message, ProtocolError>> for Socket {
     fn handle(&mut self, message: Result<Message, ProtocolError>, ctx: &mut Self::Context) {
         self.last_heard = Instant::now();
         match message {
-            Ok(Message::Text(line)) => self.client.do_send(FromSocket::Text(line)),
-            Ok(Message::Binary(_)) => self.client.do_send(FromSocket::Binary),
+            Ok(Message::Text(line)) => self.hand_on(FromSocket::Text(line), ctx),
+            Ok(Message::Binary(data)) => self.hand_on(FromSocket::Binary(data), ctx),
             Ok(Message::Continuation(item)) => self.continue_message(item, ctx),
             Ok(Message::Ping(data)) => ctx.pong(&data),
             Ok(Message::Pong(_) | Message::Nop) => {}
@@ -139,7 +162,8 @@ impl StreamHandler<Result<Message, ProtocolError>> for Socket {
                 ctx.close(reason);
                 ctx.stop();
             }
-            Err(ProtocolError::Overflow) => close(ctx, CloseCode::Size, "message over WS_MAX_MESSAGE_BYTES"),
+            Err(ProtocolError::Overflow) => close(ctx, CloseCode::Size, TOO_BIG),
+            Err(_) if self.too_big.get() => close(ctx, CloseCode::Size, TOO_BIG),
             Err(error) => {
                 // Also how a peer that vanished is reported.
                 debug!(%error, "WebSocket connection");
@@ -154,5 +178,6 @@ fn close(ctx: &mut WebsocketContext<Socket>, code: CloseCode, why: &str) {
     ctx.stop();
 }
 
+const TOO_BIG: &str = "message over WS_MAX_MESSAGE_BYTES";
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PEER_TIMEOUT: Duration = Duration::from_secs(60);

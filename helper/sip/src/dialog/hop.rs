@@ -1,6 +1,6 @@
 //! Where a request inside a dialog goes: route set, loose and strict routers, and the address behind a URI.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use crate::msg::{ByteStr, HeaderName, NameAddr, Scheme, Uri};
 
@@ -44,10 +44,7 @@ pub(crate) fn address_of(uri: &str, local: SocketAddr) -> Option<SocketAddr> {
     };
     let ip = uri.host.ip()?;
     let port = uri.port.unwrap_or(default_port);
-    let same_family = match (ip, local.ip()) {
-        (IpAddr::V4(_), IpAddr::V4(_)) | (IpAddr::V6(_), IpAddr::V6(_)) => true,
-        _ => false,
-    };
+    let same_family = ip.is_ipv4() == local.is_ipv4();
     (same_family && port != 0 && !ip.is_unspecified() && !ip.is_multicast())
         .then_some(SocketAddr::new(ip, port))
 }

@@ -47,12 +47,16 @@ impl Dialog {
         let text = |name: HeaderName| request.header(&name).cloned().ok_or(HeaderError::Missing(name));
         Ok(Self {
             call_id: boxed(&request.call_id()?),
-            local: format!("{};tag={local_tag}", text(HeaderName::To)?).into(),
+            local: format!("{};tag={local_tag}", text(HeaderName::To)?.trim_end_matches([';', ' '])).into(),
             remote: boxed(&text(HeaderName::From)?),
             remote_tag: request.from()?.tag().unwrap_or("").into(),
             local_seq: 0,
             remote_seq: Some(request.cseq()?.number),
-            target: contact_of(request)?.into(),
+            target: match contact_of(request) {
+                // RFC 2543 callers may leave it out.
+                Err(HeaderError::Missing(_)) => format!("sip:{source}").into(),
+                contact => contact?.into(),
+            },
             routes: request.list(&HeaderName::RecordRoute).map(|route| boxed(&route)).collect(),
             peer: source,
         })

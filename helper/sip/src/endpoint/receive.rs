@@ -7,12 +7,12 @@ use bytes::Bytes;
 
 use super::{Endpoint, Fault, Fire};
 use crate::msg::{
-    HeaderName, Limits, Message, Method, ParseError, ParseErrorKind, StatusCode, parse_datagram,
-    validate_request,
+    HeaderName, Limits, Message, Method, ParseError, ParseErrorKind, StatusCode, Via, parse_datagram,
+    validate_request, validate_response,
 };
 use crate::tx::{ClientKey, ClientNotice, ClientTx, Purpose, ServerKey, ServerNotice};
 use crate::ua::compose::{ALLOW, SDP};
-use crate::ua::{CallTimer, EndCause, State, check_require};
+use crate::ua::{CallTimer, EndCause, State, check_request_uri, check_require};
 
 impl Endpoint {
     pub(super) fn receive(&mut self, now: Instant, source: SocketAddr, datagram: Bytes) {
@@ -95,7 +95,7 @@ impl Endpoint {
         now: Instant,
         source: SocketAddr,
         request: &Message,
-        (via, server): (&crate::msg::Via, ServerKey),
+        (via, server): (&Via, ServerKey),
     ) -> Result<(), Fault> {
         let in_dialog = request.to().is_ok_and(|to| to.tag().is_some());
         match request.method() {
@@ -104,6 +104,7 @@ impl Endpoint {
             }
             Some(Method::Invite) => self.receive_invite(now, source, request, via, server),
             Some(Method::Options) => {
+                check_request_uri(request)?;
                 check_require(request)?;
                 Err(self.capabilities())
             }
@@ -126,7 +127,9 @@ impl Endpoint {
     }
 
     fn receive_response(&mut self, now: Instant, response: &Message) {
-        let Ok(client) = ClientKey::of_response(&self.core.random, response) else {
+        let client =
+            validate_response(response).and_then(|()| ClientKey::of_response(&self.core.random, response));
+        let Ok(client) = client else {
             self.core.counters.malformed += 1;
             return;
         };

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::uri::is_scheme;
 use super::{ByteStr, HeaderError, HeaderName, Params, Uri, UriError, scan};
 
 /// `"Display" <uri>;params` or the bare form `uri;params`.
@@ -34,7 +35,8 @@ impl NameAddr {
     ///
     /// Tolerated: any characters in an unquoted display name, blanks inside the angle brackets, a quoted name before a
     /// URI without brackets. Refused: a quote or bracket that nothing closes, no scheme, a comma outside quotes and
-    /// brackets after the URI, and `?` in a URI without brackets, where it would be ambiguous (RFC 3261 section 20.10).
+    /// brackets behind the URI, and `?` or a comma behind the user of a URI without brackets, where it would be ambiguous
+    /// (RFC 3261 section 20.10).
     pub fn parse(value: &ByteStr, name: HeaderName) -> Result<Self, HeaderError> {
         Self::read(value).ok_or(HeaderError::Malformed(name))
     }
@@ -52,7 +54,8 @@ impl NameAddr {
                 let spec = scan::trim(&text[quoted..]);
                 let (uri, params) = spec.split_at(spec.find(';').unwrap_or(spec.len()));
                 let uri = scan::trim(uri);
-                if uri.contains(['?', ',', ' ', '\t']) {
+                let host = uri.split_once('@').map_or(uri, |(_, host)| host);
+                if host.contains(['?', ',']) || uri.contains([' ', '\t']) {
                     return None;
                 }
                 (&text[..quoted], uri, params)
@@ -117,12 +120,9 @@ fn opening_bracket(text: &str) -> Option<usize> {
     }
 }
 
-/// Whether the text begins with a URI scheme and a colon (RFC 3986 section 3.1).
+/// Whether the text begins with a URI scheme and a colon.
 fn has_scheme(uri: &str) -> bool {
-    uri.split_once(':').is_some_and(|(scheme, _)| {
-        scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-            && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
-    })
+    uri.split_once(':').is_some_and(|(scheme, _)| is_scheme(scheme))
 }
 
 /// The addresses of a comma-separated list. A piece without a colon belongs to the display name of the next one, where
@@ -170,6 +170,7 @@ mod tests {
         assert_eq!(read("Bell, Alexander <sip:a@b>;tag=43"), is("Bell, Alexander", "sip:a@b", "43"));
         assert_eq!(read("\"W, T\" < sip:a@b > ; tag = 9 ;"), is("W, T", "sip:a@b", "9"));
         assert_eq!(read("\"X\" sip:a@b;tag=1"), is("X", "sip:a@b", "1"));
+        assert_eq!(read("sip:a,b?c@d;tag=1"), is("", "sip:a,b?c@d", "1"));
         assert_eq!(read("<sip:a@b>;tag="), is("", "sip:a@b", ""));
     }
 

@@ -101,6 +101,7 @@ impl ParseError {
     /// The phrase that goes with [`ParseError::status`] and says what is wrong.
     pub fn reason(&self) -> &'static str {
         match self.kind {
+            ParseErrorKind::StartLine => "Malformed Start Line",
             ParseErrorKind::RequestUri => "Malformed Request-URI",
             ParseErrorKind::HeaderLine => "Malformed Header Line",
             ParseErrorKind::LineEnd => "Line End Is Not CRLF",

@@ -15,4 +15,4 @@ mod uas;
 pub(crate) use call::{CallTimer, Calls, State};
 pub use dial::{CallError, Credentials, Dial, DialError};
 pub use event::{CallKey, EndCause, Event, Incoming, OfferMethod, Output, Party, Rejection};
-pub(crate) use uas::check_require;
+pub(crate) use uas::{check_request_uri, check_require};

@@ -37,8 +37,12 @@ impl Endpoint {
         let (to_tag, from_tag) = (to.tag().unwrap_or(""), from.tag().unwrap_or(""));
         let unknown = || Fault::new(StatusCode::CALL_DOES_NOT_EXIST);
         let key = self.calls.find(&self.core.random, &call_id, to_tag, from_tag).ok_or_else(unknown)?;
-        let state = self.calls.state(key).ok_or_else(unknown)?;
-        match (take_seq(state, from_tag, cseq.number), &cseq.method) {
+        let call = self.calls.get_mut(key).ok_or_else(unknown)?;
+        if call.name.is_ended() && matches!(cseq.method, Method::Invite | Method::Update) {
+            // Hung up already: only the ACK or a BYE is still awaited.
+            return Err(unknown());
+        }
+        match (take_seq(&mut call.state, from_tag, cseq.number), &cseq.method) {
             (Order::Old, _) => {
                 return Err(Fault::because(StatusCode::SERVER_INTERNAL_ERROR, "CSeq Out Of Order"));
             }
@@ -64,7 +68,12 @@ impl Endpoint {
         request: &Message,
         (server, head): (ServerKey, ResponseHead),
     ) {
-        self.reply_plain(now, key, server, &head, (200, "OK"), &[]);
+        if self.admit_transaction().is_ok() {
+            self.reply_plain(now, key, server, &head, (200, "OK"), &[]);
+        } else {
+            // A BYE is never refused; a retransmission of this one will get 481.
+            self.core.send(head.destination, head.response(200, "OK", &[], None));
+        }
         let reason = request.header(HeaderName::Reason).map(ToString::to_string);
         let cause = EndCause::RemoteBye { reason };
         match self.calls.state(key) {
@@ -91,6 +100,7 @@ impl Endpoint {
         source: SocketAddr,
     ) -> Result<(), Fault> {
         let sdp = sdp_of(request)?;
+        self.admit_transaction()?;
         let cseq = request.cseq().map_or(0, |cseq| cseq.number);
         let trying = head.response(100, "Trying", &[], None);
         let destination = head.destination;
@@ -130,6 +140,7 @@ impl Endpoint {
         (server, head): (ServerKey, ResponseHead),
     ) -> Result<(), Fault> {
         let sdp = sdp_of(request)?;
+        self.admit_transaction()?;
         let retry_after = self.core.random.below(11).to_string();
         let pending = [("Retry-After", retry_after.as_str())];
         let contact = compose::contact(&self.core.config);

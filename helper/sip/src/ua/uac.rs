@@ -53,12 +53,11 @@ impl Endpoint {
             _ => None,
         };
         match calling {
+            _ if status == StatusCode::TRYING => {}
             Some((key, calling)) if status.is_provisional() => {
-                if status != StatusCode::TRYING {
-                    note_early_dialog(calling, response);
-                    let early_media = body_of(response);
-                    self.core.event(Event::Ringing { call: key, status: status.as_u16(), early_media });
-                }
+                note_early_dialog(calling, response);
+                let early_media = body_of(response);
+                self.core.event(Event::Ringing { call: key, status: status.as_u16(), early_media });
             }
             Some((key, _)) if status.is_success() => self.call_answered(client, key, response),
             Some((key, _)) => self.call_refused(now, key, response, status),

@@ -29,6 +29,7 @@ impl Endpoint {
     ) -> Result<(), Fault> {
         check_request_uri(request)?;
         check_require(request)?;
+        check_accept(request)?;
         let offer = sdp_of(request)?;
         let (Ok(from), Ok(to), Ok(call_id)) = (request.from(), request.to(), request.call_id()) else {
             return Err(Fault::new(StatusCode::BAD_REQUEST));
@@ -42,9 +43,8 @@ impl Endpoint {
         self.admit()?;
 
         let tag = self.core.random.tag();
-        let bad_contact = |_| Fault::because(StatusCode::BAD_REQUEST, "Missing Or Malformed Contact");
-        let dialog = Dialog::uas(request, &tag, source).map_err(bad_contact)?;
         let bad = || Fault::new(StatusCode::BAD_REQUEST);
+        let dialog = Dialog::uas(request, &tag, source).map_err(|_| bad())?;
         let head = ResponseHead::new(request, via, source, &tag).ok_or_else(bad)?;
         let trying = ResponseBuilder::to_request(request, StatusCode::TRYING, None)
             .received_from(source)
@@ -83,16 +83,24 @@ impl Endpoint {
     /// Whether another call fits (503 with Retry-After where not).
     fn admit(&mut self) -> Result<(), Fault> {
         let limits = &self.core.config.limits;
-        let full = self.calls.len() >= limits.max_dialogs
-            || self.calls.unsettled() >= limits.max_unacked
-            || self.clients.len() + self.servers.len() >= limits.max_transactions;
+        let full = self.calls.len() >= limits.max_dialogs || self.calls.unsettled() >= limits.max_unacked;
         if full {
             self.core.counters.rejected_by_limit += 1;
         }
         if full || self.core.draining {
             return Err(Fault::retry_after(StatusCode::SERVICE_UNAVAILABLE, limits.retry_after));
         }
-        Ok(())
+        self.admit_transaction()
+    }
+
+    /// Whether another server transaction fits.
+    pub(crate) fn admit_transaction(&mut self) -> Result<(), Fault> {
+        let limits = &self.core.config.limits;
+        if self.clients.len() + self.servers.len() < limits.max_transactions {
+            return Ok(());
+        }
+        self.core.counters.rejected_by_limit += 1;
+        Err(Fault::retry_after(StatusCode::SERVICE_UNAVAILABLE, limits.retry_after))
     }
 
     /// Sends 180 or 183.
@@ -251,7 +259,7 @@ fn record_route(dialog: &Dialog) -> Vec<(&str, &str)> {
 }
 
 /// 416 for schemes that no SIP user agent serves (RFC 3261 §8.2.2.1).
-fn check_request_uri(request: &Message) -> Result<(), Fault> {
+pub(crate) fn check_request_uri(request: &Message) -> Result<(), Fault> {
     let uri = request.request_uri().and_then(|uri| Uri::from_text(uri).ok());
     match uri.map(|uri| uri.scheme) {
         Some(Scheme::Sip | Scheme::Sips | Scheme::Tel) => Ok(()),
@@ -267,6 +275,19 @@ pub(crate) fn check_require(request: &Message) -> Result<(), Fault> {
         return Ok(());
     }
     Err(Fault::new(StatusCode::BAD_EXTENSION).header(HeaderName::Unsupported, required.join(", ")))
+}
+
+/// 406 when SDP is not among what the caller takes in a response (RFC 3261 §20.1).
+fn check_accept(request: &Message) -> Result<(), Fault> {
+    let takes_sdp = |range: &str| {
+        let range = range.split(';').next().unwrap_or("").trim();
+        ["*/*", "application/*", SDP].iter().any(|good| range.eq_ignore_ascii_case(good))
+    };
+    let mut ranges = request.list(HeaderName::Accept).peekable();
+    if ranges.peek().is_none() || ranges.any(|range| takes_sdp(&range)) {
+        return Ok(());
+    }
+    Err(Fault::new(StatusCode::NOT_ACCEPTABLE))
 }
 
 /// The SDP body of a request; `None` when there is no body. 415 for a body that is neither SDP nor optional

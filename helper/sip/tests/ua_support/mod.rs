@@ -47,7 +47,7 @@ impl Bench {
                 Output::Transmit { destination, payload } => self.sent.push_back(Sent {
                     at: (self.now - self.start).as_millis() as u64,
                     to: destination,
-                    text: String::from_utf8(payload.to_vec()).unwrap(),
+                    text: String::from_utf8_lossy(&payload).into_owned(),
                 }),
                 Output::Event(event) => self.events.push_back(event),
             }
@@ -114,9 +114,14 @@ impl Bench {
         assert!(self.events.is_empty(), "events: {:#?}", self.events);
     }
 
+    /// Nothing was reported.
+    pub fn assert_no_events(&self) {
+        assert!(self.events.is_empty(), "events: {:#?}", self.events);
+    }
+
     /// Long after everything, no table holds anything.
     pub fn assert_empty(&mut self) {
-        self.advance(600_000);
+        self.advance(1_200_000);
         let Stats { transactions, dialogs, calls, timers, .. } = self.endpoint.stats();
         assert_eq!(
             (transactions, dialogs, calls, timers),
