@@ -13,7 +13,7 @@ use std::{
 };
 
 use model::{audio::Codec, mode::Mode};
-use sip_relay::config::{AnswerMode, LostAction, Config, LoadError, Loaded, SETTINGS};
+use sip_relay::config::{AnswerMode, Config, LoadError, Loaded, LostAction, SETTINGS};
 
 /// Name, a value that is not the default, what else must be set for it, and whether a configuration has taken it.
 type Case = (&'static str, &'static str, &'static [(&'static str, &'static str)], fn(&Config) -> bool);

@@ -28,15 +28,10 @@ use self::{
 };
 use super::{
     io::{Alarm, AlarmRang, Readable, ReadableStream},
-<<<<<<< HEAD
-    message::{AgentMedia, FinishRecording, Listen, MediaCommand, MediaEvent, MediaPlan, RecordingDone},
-    random_u64,
-=======
     message::{
         AgentOrder, FileRead, FinishRecording, Listen, MediaCommand, MediaEvent, MediaPlan, ReadFile,
         RecordingDone,
     },
->>>>>>> main
     recorder::RecorderPort,
     rtp_ports::{Claim, PortLease},
 };
