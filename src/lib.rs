@@ -18,3 +18,4 @@
 pub mod config;
 pub mod logging;
 pub mod relay;
+pub mod test_line;

@@ -277,6 +277,8 @@ pub enum Listen {
 pub struct Listener {
     /// Who.
     pub client: ClientId,
+    /// The connection of the same session that it takes over from: no frame twice, none lost.
+    pub replaces: Option<ClientId>,
     /// In which wire form.
     pub form: RtpForm,
     /// Where to. Kept, never cloned per packet: a clone has a capacity of its own.
@@ -509,6 +511,8 @@ pub struct HandOver {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Inherit {
+    /// The connection that leaves it.
+    pub from: ClientId,
     /// What was written lately, and what was not.
     pub backlog: Backlog,
     /// The calls that it knew.

@@ -3,10 +3,10 @@
 
 pub mod call;
 mod http;
-mod io;
+pub(crate) mod io;
 pub mod message;
 mod recorder;
-mod rtp_ports;
+pub(crate) mod rtp_ports;
 mod rtp_session;
 mod sip_listener;
 mod switchboard;
@@ -40,13 +40,17 @@ use self::{
     switchboard::{SipPort, SpawnCall, SpawnedCall, Switchboard, SwitchboardSettings, WireUp},
     ws_client::{ClientSettings, SwitchboardPort},
 };
-use crate::config::{AnswerMode, Config, RtpConfig};
+use crate::{
+    config::{AnswerMode, Config, RtpConfig},
+    test_line::TestLine,
+};
 
 /// A running relay.
 pub struct Relay {
     switchboard: Addr<Switchboard>,
     server: ServerHandle,
     arbiters: Vec<Arbiter>,
+    test_line: Option<TestLine>,
     sip_address: SocketAddr,
     ws_address: SocketAddr,
 }
@@ -67,6 +71,9 @@ pub enum StartError {
     /// A folder is missing and cannot be made.
     #[error(transparent)]
     Folder(std_io::Error),
+    /// The test line, which takes outbound calls where there is no PBX, has no socket.
+    #[error("test line (used without SIP_SERVER_IP): {0}")]
+    TestLine(std_io::Error),
     /// The RTP range has no room.
     #[error("RTP_PORT_START..RTP_PORT_END: {0}")]
     Ports(#[from] rtp::ports::PortRangeError),
@@ -88,6 +95,8 @@ impl Relay {
         let sip_address = local_address(sip_socket.local_addr(), config.sip.local);
         let http_socket = bind_http(config.ws.listen)?;
         let ws_address = local_address(http_socket.local_addr(), config.ws.listen);
+        let test_line = start_test_line(config).map_err(StartError::TestLine)?;
+        let trunk = trunk(config, test_line.as_ref());
 
         let disk = Arbiter::new();
         let wire = Arbiter::new();
@@ -99,7 +108,7 @@ impl Relay {
         let switchboard = Switchboard::create(|ctx| {
             let reports = ctx.address().recipient();
             let incoming = ctx.address().recipient();
-            let listener = start_listener(&wire, config, sip_socket, sip_address, incoming);
+            let listener = start_listener(&wire, config, sip_socket, sip_address, trunk, incoming);
             let sip = SipPort {
                 commands: listener.clone().recipient(),
                 drain: listener.clone().recipient(),
@@ -120,8 +129,11 @@ impl Relay {
 
         info!("SIP Server started on {sip_address}");
         info!("WebSocket Server started on {ws_address}");
+        if test_line.is_some() {
+            TestLine::banner(ws_address).iter().for_each(|line| info!("{line}"));
+        }
         let arbiters = media.into_iter().chain([wire, disk]).collect();
-        Ok(Self { switchboard, server, arbiters, sip_address, ws_address })
+        Ok(Self { switchboard, server, arbiters, test_line, sip_address, ws_address })
     }
 
     /// Where SIP is spoken.
@@ -160,6 +172,10 @@ impl Relay {
         );
         // Graceful would wait for connections that have been told already.
         self.server.stop(false).await;
+        // Until now it had answers to give.
+        if let Some(test_line) = self.test_line {
+            test_line.stop().await;
+        }
         for arbiter in self.arbiters {
             arbiter.stop();
             // An error is a panic that has been reported where it happened.
@@ -186,21 +202,35 @@ fn start_listener(
     config: &Config,
     socket: UdpSocket,
     address: SocketAddr,
+    trunk: Option<Trunk>,
     incoming: Recipient<message::IncomingCall>,
 ) -> Addr<SipListener> {
     let contact = SocketAddr::new(config.sip.advertised_ip, address.port());
     let endpoint = Endpoint::new(EndpointConfig::new(contact), seed());
-    let trunk = config.sip.server_addr().zip(config.sip.server.as_ref()).map(|(destination, server)| Trunk {
-        destination,
-        host: server.host.clone(),
-        credentials: credentials(config),
-        invite_timeout: config.relay.invite_timeout,
-    });
     SipListener::start_in_arbiter(&wire.handle(), move |_| {
         SipListener::new(socket, endpoint, trunk, incoming)
             // A bound, non-blocking UDP socket inside a runtime with I/O: there is nothing left that can fail.
             .expect("the SIP socket joins its arbiter")
     })
+}
+
+/// Where outbound calls go: to the PBX, or to the test line where there is none.
+fn trunk(config: &Config, test_line: Option<&TestLine>) -> Option<Trunk> {
+    let invite_timeout = config.relay.invite_timeout;
+    if let Some(test_line) = test_line {
+        let destination = test_line.address();
+        return Some(Trunk { destination, host: destination.to_string(), credentials: None, invite_timeout });
+    }
+    config.sip.server_addr().zip(config.sip.server.as_ref()).map(|(destination, server)| Trunk {
+        destination,
+        host: server.host.clone(),
+        credentials: credentials(config),
+        invite_timeout,
+    })
+}
+
+fn start_test_line(config: &Config) -> std_io::Result<Option<TestLine>> {
+    config.sip.server.is_none().then(|| TestLine::start(config.sip.local.ip())).transpose()
 }
 
 fn credentials(config: &Config) -> Option<sip::Credentials> {
@@ -350,7 +380,7 @@ fn cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn seed() -> [u8; 32] {
+pub(crate) fn seed() -> [u8; 32] {
     let mut seed = [0; 32];
     for chunk in seed.chunks_exact_mut(8) {
         chunk.copy_from_slice(&random_u64().to_le_bytes());
@@ -359,7 +389,7 @@ fn seed() -> [u8; 32] {
 }
 
 /// An unpredictable number.
-fn random_u64() -> u64 {
+pub(crate) fn random_u64() -> u64 {
     // The operating system's generator fails only where there is none; a keyed hash of the time has to do then.
     getrandom::u64().unwrap_or_else(|_| {
         use std::hash::{BuildHasher, RandomState};

@@ -36,7 +36,7 @@ use crate::logging::Pii;
 pub struct Trunk {
     /// Where INVITEs are sent.
     pub destination: SocketAddr,
-    /// The host of request URIs: `SIP_SERVER_IP`, with the port where it is not 5060.
+    /// The host of request URIs and of our address of record: `SIP_SERVER_IP` as it was given.
     pub host: String,
     /// Answers to 401 and 407, and the user part of From.
     pub credentials: Option<sip::Credentials>,
@@ -310,7 +310,11 @@ impl Handler<SipCensusRequest> for SipListener {
 
 impl Trunk {
     fn dial(&self, id: &CallId, request: &DialRequest) -> Dial {
-        let target = format!("sip:{}@{}", request.phone, self.host);
+        // A URI without a port means 5060 (RFC 3261 §19.1.2): on another one the far end would not find itself in it.
+        let target = match self.destination.port() {
+            DEFAULT_PORT => format!("sip:{}@{}", request.phone, self.host),
+            port => format!("sip:{}@{}:{port}", request.phone, self.host),
+        };
         let mut dial = Dial::new(target, self.destination, request.offer.clone());
         dial.call_id = Some(id.to_sip_call_id());
         dial.from = self.credentials.as_ref().map(|c| format!("sip:{}@{}", c.username, self.host));
@@ -359,6 +363,8 @@ fn dial_error(error: &DialError) -> EndReason {
     EndReason::new(Party::Relay, label)
 }
 
+/// The port of a SIP URI that names none.
+const DEFAULT_PORT: u16 = 5060;
 /// The largest UDP payload.
 const MAX_DATAGRAM: usize = 65_535;
 /// Datagrams read in one turn, so that commands get theirs.

@@ -70,8 +70,17 @@ impl Pbx {
     }
 
     pub fn with_user(user: &str) -> Self {
+        Self::bind(user, SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
+    /// A telephone system with the caller `0903383638` at a place of the test's choice.
+    pub fn at(address: SocketAddr) -> Self {
+        Self::bind("0903383638", address)
+    }
+
+    fn bind(user: &str, address: SocketAddr) -> Self {
         static SEED: AtomicU32 = AtomicU32::new(1);
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let socket = UdpSocket::bind(address).unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         let seed = u64::from(SEED.fetch_add(1, Ordering::Relaxed)) << 32 | u64::from(std::process::id());
         let phone = Mutex::new(Phone::new(seed, user, socket.local_addr().unwrap()));
@@ -94,11 +103,22 @@ impl Pbx {
 
     /// The settings that make this the relay's telephone system.
     pub fn settings(&self) -> [(&'static str, String); 2] {
-        [("SIP_SERVER_IP", "127.0.0.1".into()), ("SIP_TRANSFER_PORT", self.address().port().to_string())]
+        let address = self.address();
+        [("SIP_SERVER_IP", address.ip().to_string()), ("SIP_TRANSFER_PORT", address.port().to_string())]
     }
 
     /// Calls `relay`: sends the INVITE.
     pub fn invite(&self, relay: SocketAddr, invite: Invite) -> PbxCall {
+        self.invite_with(relay, invite, |draft| draft)
+    }
+
+    /// The same with an INVITE that the test has changed.
+    pub fn invite_with(
+        &self,
+        relay: SocketAddr,
+        invite: Invite,
+        change: impl FnOnce(Draft) -> Draft,
+    ) -> PbxCall {
         let mut call = self.phone.lock().unwrap().call(&format!("sip:{}@{relay}", invite.to));
         if let Some(call_id) = &invite.call_id {
             call.set_call_id(call_id);
@@ -106,10 +126,11 @@ impl Pbx {
         if let Some(from) = &invite.from {
             call.set_from(from);
         }
-        let mut call = PbxCall::new(self.wire.clone(), call, relay, RtpEnd::bind(invite.listen));
+        let rtp = RtpEnd::bind_on(self.address().ip(), invite.listen);
+        let mut call = PbxCall::new(self.wire.clone(), call, relay, rtp);
         call.rtp.payload_type = invite.formats[0];
         let sdp = sdp::audio(call.rtp.address(), &invite.formats);
-        let draft = call.call.invite().sdp(&sdp);
+        let draft = change(call.call.invite().sdp(&sdp));
         call.send_request(&draft);
         call
     }
@@ -132,7 +153,8 @@ impl Pbx {
         });
         let invite = invite.expect("an INVITE from the relay");
         let call = self.phone.lock().unwrap().answer(&invite.message);
-        let mut call = PbxCall::new(self.wire.clone(), call, invite.from, RtpEnd::bind(true));
+        let mut call =
+            PbxCall::new(self.wire.clone(), call, invite.from, RtpEnd::bind_on(self.address().ip(), true));
         call.set_media(invite.message.body());
         call.last_invite = Some(invite.raw.clone());
         call.keep(&invite);
@@ -228,6 +250,21 @@ impl PbxCall {
     /// Start lines received for this call, in order.
     pub fn transcript(&self) -> &[String] {
         &self.transcript
+    }
+
+    /// The last INVITE of the relay, as it came.
+    pub fn invite_text(&self) -> String {
+        String::from_utf8(self.last_invite.clone().expect("the relay sent an INVITE")).unwrap()
+    }
+
+    /// Where the relay sends from, or where our requests go.
+    pub fn relay(&self) -> SocketAddr {
+        self.relay
+    }
+
+    /// Sends the last request of ours again, byte for byte.
+    pub fn send_again(&self, draft: &Draft) {
+        self.wire.socket.send_to(&draft.to_bytes(), self.next_hop()).unwrap();
     }
 
     /// Sends a request of this call and repeats it while nothing comes back.
@@ -339,12 +376,22 @@ impl PbxCall {
         let call_id = self.call_id();
         loop {
             let until = self.pending.as_ref().map_or(deadline, |p| p.2.min(deadline));
-            let received = self.wire.incoming.wait(until, |list| {
+            let taken = self.wire.incoming.wait(until, |list| {
                 let position =
                     list.iter().position(|r| r.message.call_id() == call_id && wanted(&r.message))?;
                 let found = list.remove(position);
-                forget_provisionals(list, position, &found.message);
-                Some(found)
+                // Provisional responses that came before are passed over, and stand in the transcript.
+                let passed = |r: &mut Received| {
+                    r.message.call_id() == call_id && r.message.status().is_some_and(|s| s < 200)
+                };
+                let mut passed: Vec<Received> = list.extract_if(..position, passed).collect();
+                passed.push(found);
+                Some(passed)
+            });
+            let received = taken.and_then(|mut taken| {
+                let wanted = taken.pop();
+                taken.iter().for_each(|passed| self.keep(passed));
+                wanted
             });
             // Anything that answers the pending request ends its repetition, wanted or not.
             if let Some((_, cseq, ..)) = self.pending {
@@ -403,19 +450,4 @@ impl PbxCall {
             self.rtp.payload_type = first;
         }
     }
-}
-
-/// Drops the provisional responses that came before a final one to the same request.
-fn forget_provisionals(list: &mut Vec<Received>, position: usize, last: &Message) {
-    if last.status().is_none_or(|status| status < 200) {
-        return;
-    }
-    let mut index = 0;
-    list.retain(|received| {
-        let message = &received.message;
-        let provisional = message.status().is_some_and(|status| status < 200);
-        let same = message.call_id() == last.call_id() && message.cseq() == last.cseq();
-        index += 1;
-        index > position || !(provisional && same)
-    });
 }

@@ -113,7 +113,8 @@ impl Relay {
             self.fail(&format!("no line {words:?} within {START:?}"))
         };
         let rest = line.split(words).nth(1).unwrap();
-        let address: String = rest.chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect();
+        let part_of_address = |c: &char| c.is_ascii_hexdigit() || ".:[]".contains(*c);
+        let address: String = rest.chars().take_while(part_of_address).collect();
         address.parse().unwrap_or_else(|_| panic!("no address in {line:?}"))
     }
 

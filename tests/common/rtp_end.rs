@@ -1,7 +1,7 @@
 //! `RtpEnd` owns the RTP and RTCP sockets of one telephone: sends frames at their time, keeps what arrives with the time
 //! it arrived.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -33,7 +33,12 @@ pub struct RtpEnd {
 impl RtpEnd {
     /// Binds an even port and the next one on loopback. With `listen`, arrivals are kept; without, nobody reads the socket.
     pub fn bind(listen: bool) -> Self {
-        let (socket, rtcp) = bind_pair();
+        Self::bind_on(Ipv4Addr::LOCALHOST.into(), listen)
+    }
+
+    /// The same on another address of this machine.
+    pub fn bind_on(ip: IpAddr, listen: bool) -> Self {
+        let (socket, rtcp) = bind_pair(ip);
         let socket = Arc::new(socket);
         let end = Self {
             socket: socket.clone(),
@@ -129,12 +134,12 @@ pub fn pace(until: Instant) {
     std::thread::sleep(until.saturating_duration_since(Instant::now()));
 }
 
-fn bind_pair() -> (UdpSocket, UdpSocket) {
+fn bind_pair(ip: IpAddr) -> (UdpSocket, UdpSocket) {
     for _ in 0..200 {
-        let first = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let first = UdpSocket::bind((ip, 0)).unwrap();
         let port = first.local_addr().unwrap().port();
         let next = port.checked_add(1).filter(|_| port.is_multiple_of(2));
-        if let Some(second) = next.and_then(|port| UdpSocket::bind(("127.0.0.1", port)).ok()) {
+        if let Some(second) = next.and_then(|port| UdpSocket::bind((ip, port)).ok()) {
             return (first, second);
         }
     }

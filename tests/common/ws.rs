@@ -4,6 +4,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,11 @@ use tokio_tungstenite::tungstenite::handshake::HandshakeError;
 use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::{Error, Message, WebSocket};
 
+use super::invariants::{EventLog, Invariants};
 use super::{Feed, WAIT};
+
+/// How long a client waits for what must not come.
+pub const QUIET: Duration = Duration::from_millis(150);
 
 /// What came over the connection.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,6 +47,9 @@ pub struct WsClient {
     incoming: Arc<Feed<(Instant, Incoming)>>,
     /// Messages that `expect` has passed.
     read: usize,
+    /// It had multi mode, or classic or hex mode.
+    multi: AtomicBool,
+    focus: AtomicBool,
 }
 
 impl WsClient {
@@ -71,11 +79,19 @@ impl WsClient {
         let incoming = Arc::new(Feed::new());
         let feed = incoming.clone();
         std::thread::spawn(move || receive(socket, &feed));
-        Ok(Self { stream, incoming, read: 0 })
+        let multi =
+            path.contains("mode=multi") || headers.iter().any(|(_, value)| *value == "sip-relay.multi");
+        let (multi, focus) = (AtomicBool::new(multi), AtomicBool::new(!multi));
+        Ok(Self { stream, incoming, read: 0, multi, focus })
     }
 
     /// Sends one text message.
     pub fn send(&self, text: &str) {
+        match text {
+            "MODE:multi" => self.multi.store(true, Ordering::Relaxed),
+            "MODE:classic" | "MODE:hex" => self.focus.store(true, Ordering::Relaxed),
+            _ => {}
+        }
         self.send_frame(0x81, text.as_bytes());
     }
 
@@ -187,6 +203,23 @@ impl WsClient {
     /// All signalling so far.
     pub fn signals(&self) -> Vec<Incoming> {
         self.transcript().into_iter().map(|(_, m)| m).filter(|m| !m.is_rtp()).collect()
+    }
+
+    /// What this client saw, for [`super::invariants::Invariants`].
+    pub fn log(&self) -> EventLog {
+        EventLog {
+            multi: self.multi.load(Ordering::Relaxed),
+            focus: self.focus.load(Ordering::Relaxed),
+            messages: self.transcript().into_iter().map(|(_, message)| message).collect(),
+            open: false,
+        }
+    }
+
+    /// The end of a test: nothing more comes, the connection works, and the whole log keeps the invariants.
+    pub fn finish(mut self) {
+        assert!(self.is_quiet(QUIET), "nothing more is said; all so far: {:?}", self.signals());
+        self.assert_open();
+        Invariants::check(&self.log());
     }
 
     /// Fails unless the relay answers a ping.

@@ -1,4 +1,5 @@
 //! Outbound calls: the INVITE on the wire, its retransmission, every kind of answer, CANCEL races, forks, challenges.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod ua_support;
 
@@ -18,7 +19,7 @@ fn invite_has_the_golden_form() {
     let invite = bench.next();
     assert_eq!(invite.to.to_string(), PEER);
     let branch = invite.branch();
-    let tag = invite.from_tag();
+    let tag = invite.caller_tag();
     let call_id = invite.header("Call-ID").to_owned();
     assert!(branch.starts_with("z9hG4bK") && branch.len() > 20);
     assert!(call_id.len() == 36 + "@10.0.0.5".len() && call_id.ends_with("@10.0.0.5"), "{call_id}");

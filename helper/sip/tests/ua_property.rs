@@ -1,4 +1,5 @@
 //! Random sequences of messages, commands, losses and time: no panic, exactly one end per call, nothing left behind.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "helpers of tests")]
 
 mod ua_support;
 

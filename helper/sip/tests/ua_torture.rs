@@ -1,4 +1,5 @@
 //! RFC 4475 at the user agent: the answer that each of its messages gets from an endpoint, and what it leaves behind.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod ua_support;
 

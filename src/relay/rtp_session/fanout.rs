@@ -22,7 +22,8 @@ pub struct Fanout {
 impl Fanout {
     /// Adds a listener; one of the same client is replaced.
     pub fn add(&mut self, listener: Listener) {
-        self.listeners.retain(|old| old.client != listener.client);
+        let replaced = [Some(listener.client), listener.replaces];
+        self.listeners.retain(|old| !replaced.contains(&Some(old.client)));
         if !self.renditions.iter().any(|rendition| rendition.form() == listener.form) {
             self.renditions.push(Rendition::new(listener.form));
         }

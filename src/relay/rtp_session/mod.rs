@@ -16,6 +16,7 @@ use std::{io, net::SocketAddr, rc::Rc, sync::Arc, time::Instant};
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient, StreamHandler};
 use model::id::CallId;
 use rtp::{Channel, Event, Output, SessionConfig, SilenceKind};
+use socket2::SockRef;
 use tokio::net::UdpSocket;
 use tracing::{debug, info, warn};
 
@@ -185,7 +186,9 @@ impl RtpSession {
                         Channel::Rtp => &self.sockets.rtp,
                         Channel::Rtcp => &self.sockets.rtcp,
                     };
-                    if socket.try_send_to(&packet, destination).is_err() {
+                    // Not `try_send_to`: it refuses until the reactor has seen the socket once, which costs the first
+                    // packet of every call.
+                    if SockRef::from(&**socket).send_to(&packet, &destination.into()).is_err() {
                         self.send_errors += 1;
                     }
                 }

@@ -170,7 +170,7 @@ mod tests {
     use actix::{Actor, Context, Handler};
 
     use super::*;
-    use crate::relay::message::{AgentMedia, CallCommand, Listen};
+    use crate::relay::message::{AgentOrder, CallCommand, Listen};
 
     /// Stands in for the actors of a call; it hears nothing.
     struct Nobody;
@@ -187,7 +187,7 @@ mod tests {
             }
         )*};
     }
-    ignores!(CallCommand, AgentMedia, Listen);
+    ignores!(CallCommand, AgentOrder, Listen);
 
     fn id(name: &str) -> CallId {
         CallId::from_sip_call_id(name)

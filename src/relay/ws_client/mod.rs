@@ -184,6 +184,11 @@ impl WsClient {
             call.handle.listeners.do_send(Listen::Off(self.id));
         }
         change(&mut self.calls);
+        self.listen(None, ctx);
+    }
+
+    /// Listens to each call that the client hears, in place of another connection where there was one.
+    fn listen(&mut self, replaces: Option<ClientId>, ctx: &mut Context<Self>) {
         let form = match self.mode {
             Mode::Classic => RtpForm::Classic,
             Mode::Hex => RtpForm::Hex,
@@ -191,7 +196,7 @@ impl WsClient {
         };
         let audio = self.audio.get_or_insert_with(|| ctx.address().recipient());
         for call in self.calls.heard(self.mode) {
-            let listener = Listener { client: self.id, form, audio: audio.clone() };
+            let listener = Listener { client: self.id, replaces, form, audio: audio.clone() };
             call.handle.listeners.do_send(Listen::On(listener));
         }
     }

@@ -7,7 +7,7 @@ use actix::{ActorContext, AsyncContext, Context};
 use tracing::info;
 
 use super::{
-    super::message::{ClientEvent, HandOver, Inherit, Listen},
+    super::message::{ClientEvent, HandOver, Inherit},
     Phase, WsClient,
     outbox::CloseReason,
 };
@@ -37,25 +37,20 @@ impl WsClient {
     pub(super) fn hand_over(&mut self, to: HandOver, ctx: &mut Context<Self>) {
         let backlog = self.outbox.hand_over();
         self.outbox.close(CloseReason::Replaced);
-        let calls = std::mem::take(&mut self.calls);
-        for call in calls.heard(self.mode) {
-            // Until the other connection listens, this one does.
-            let (id, listeners) = (self.id, call.handle.listeners.clone());
-            ctx.run_later(OVERLAP, move |_, _| listeners.do_send(Listen::Off(id)));
-        }
-        to.inherit.do_send(Inherit { backlog, calls });
+        // This one goes on listening until the other does.
+        to.inherit.do_send(Inherit { from: self.id, backlog, calls: std::mem::take(&mut self.calls) });
         self.phase = Phase::HandedOver(to.audio);
         ctx.run_later(OVERLAP * 2, |_, ctx| ctx.stop());
     }
 
-    pub(super) fn inherit(&mut self, Inherit { backlog, calls }: Inherit, ctx: &mut Context<Self>) {
+    pub(super) fn inherit(&mut self, Inherit { from, backlog, calls }: Inherit, ctx: &mut Context<Self>) {
         let written = backlog.forgotten + backlog.written.len() as u64;
         let received = self.request.received.unwrap_or(written);
         let kept = backlog.waiting.len() + backlog.written.len();
         self.outbox.widen((kept + self.settings.send_queue).min(MAX_KEPT));
         self.outbox.restore(backlog.unheard(Some(received)), received);
         self.calls = calls;
-        self.listen_after(ctx, |_| ());
+        self.listen(Some(from), ctx);
         self.go_live(ctx);
     }
 

@@ -53,6 +53,7 @@ impl<T> TimerQueue<T> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a test has to begin at some instant")]
 mod tests {
     use std::time::Duration;
 

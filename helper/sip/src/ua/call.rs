@@ -67,7 +67,7 @@ pub(crate) struct Calling {
     pub(crate) invite: ClientKey,
     pub(crate) cseq: u32,
     pub(crate) early: SmallVec<[Early; 1]>,
-    pub(crate) auth: Option<AuthSession>,
+    pub(crate) auth: Option<Box<AuthSession>>,
     pub(crate) limit: Option<TimerKey>,
 }
 
@@ -91,18 +91,19 @@ pub(crate) struct Early {
     pub(crate) remote_seq: Option<u32>,
 }
 
+/// What a call seldom has is boxed: most calls are up and quiet.
 #[derive(Debug)]
 pub(crate) struct Up {
     pub(crate) dialog: Dialog,
     /// Whether we placed the call: decides who waits longer after a glare (RFC 3261 §14.1).
     pub(crate) we_called: bool,
     /// Our 2xx that waits for its ACK.
-    pub(crate) unacked: Option<Unacked>,
+    pub(crate) unacked: Option<Box<Unacked>>,
     /// The peer's offer that waits for `answer_offer` or `reject_offer`.
-    pub(crate) theirs: Option<TheirOffer>,
+    pub(crate) theirs: Option<Box<TheirOffer>>,
     /// Our re-INVITE.
-    pub(crate) ours: Option<OurOffer>,
-    pub(crate) auth: Option<AuthSession>,
+    pub(crate) ours: Option<Box<OurOffer>>,
+    pub(crate) auth: Option<Box<AuthSession>>,
 }
 
 #[derive(Debug)]
@@ -144,7 +145,7 @@ pub(crate) enum OfferPhase {
 #[derive(Debug)]
 pub(crate) struct Leaving {
     pub(crate) dialog: Dialog,
-    pub(crate) auth: Option<AuthSession>,
+    pub(crate) auth: Option<Box<AuthSession>>,
     pub(crate) bye: ClientKey,
 }
 
@@ -198,7 +199,7 @@ impl State {
             State::Calling(calling) => calling.limit.into_iter().collect(),
             State::Up(up) => {
                 let unacked = up.unacked.iter().flat_map(|unacked| [unacked.resend, unacked.deadline]);
-                unacked.chain(up.ours.iter().map(OurOffer::timer)).collect()
+                unacked.chain(up.ours.iter().map(|ours| ours.timer())).collect()
             }
             State::Leaving(_) => SmallVec::new(),
         }
@@ -222,8 +223,15 @@ impl State {
 }
 
 impl Up {
-    pub(crate) fn new(dialog: Dialog, we_called: bool, auth: Option<AuthSession>) -> Self {
+    pub(crate) fn new(dialog: Dialog, we_called: bool, auth: Option<Box<AuthSession>>) -> Self {
         Self { dialog, we_called, unacked: None, theirs: None, ours: None, auth }
+    }
+}
+
+impl Calling {
+    /// The early dialog with this tag.
+    pub(crate) fn early(&mut self, remote_tag: &str) -> Option<&mut Early> {
+        self.early.iter_mut().find(|early| *early.remote_tag == *remote_tag)
     }
 }
 
@@ -275,7 +283,7 @@ impl Calls {
     /// The 2xx of a call that waits for its ACK.
     pub(crate) fn unacked(&mut self, key: CallKey) -> Option<&mut Unacked> {
         match self.state(key)? {
-            State::Up(up) => up.unacked.as_mut(),
+            State::Up(up) => up.unacked.as_deref_mut(),
             _ => None,
         }
     }
@@ -309,7 +317,12 @@ impl Calls {
     }
 
     /// Stops waiting for the ACK of a 2xx with this CSeq; any, when `None`.
-    pub(crate) fn settle(&mut self, core: &mut Core, key: CallKey, cseq: Option<u32>) -> Option<Unacked> {
+    pub(crate) fn settle(
+        &mut self,
+        core: &mut Core,
+        key: CallKey,
+        cseq: Option<u32>,
+    ) -> Option<Box<Unacked>> {
         let State::Up(up) = &mut self.live.get_mut(&key)?.state else { return None };
         let unacked = up.unacked.take_if(|unacked| cseq.is_none_or(|cseq| cseq == unacked.cseq))?;
         core.timers.cancel(unacked.resend);

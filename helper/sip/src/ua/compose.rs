@@ -203,7 +203,9 @@ impl ResponseHead {
     ) -> Bytes {
         let body = sdp.map_or(&[][..], |sdp| sdp);
         let extra: usize = lines.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
-        let mut out = BytesMut::with_capacity(96 + self.lines.len() + extra + body.len());
+        // Exact but for a few digits: an un-ACKed 2xx is kept.
+        let frame = "SIP/2.0 200 \r\nContent-Type: application/sdp\r\nContent-Length: 0000\r\n\r\n".len();
+        let mut out = BytesMut::with_capacity(frame + reason.len() + self.lines.len() + extra + body.len());
         out.put_slice(format!("SIP/2.0 {status} {reason}\r\n").as_bytes());
         out.put_slice(&self.lines);
         let content_type = sdp.map(|_| ("Content-Type", SDP));

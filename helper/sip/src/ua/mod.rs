@@ -1,14 +1,17 @@
 //! The user agent: calls in both directions, and what their owner sees of them.
 //!
-//! Reading order: [`event`] and [`dial`] (the border), `call` (its states), `uas`, `uac`, `session` (what moves them),
-//! `compose` (what goes on the wire), `guard` (what may not).
+//! Reading order: [`event`] and [`dial`] (the border), `call` (its states), `uas`, `uac`,
+//! `in_dialog`, `success`, `reoffer`, `bye` (what moves them), `compose` (what goes on the wire), `guard` (what may not).
 
+mod bye;
 mod call;
 pub(crate) mod compose;
 mod dial;
 mod event;
 mod guard;
-mod session;
+mod in_dialog;
+mod reoffer;
+mod success;
 mod uac;
 mod uas;
 

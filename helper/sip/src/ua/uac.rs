@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::bye::send_bye;
 use super::call::{Call, CallTimer, Calling, Early, Outbound, State, Up};
 use super::{CallKey, Dial, DialError, EndCause, Event, compose, guard};
 use crate::auth::{AuthSession, ChallengedBy};
@@ -31,7 +32,7 @@ impl Endpoint {
             return Err(DialError::Limit { what: "transactions", limit: limits.max_transactions });
         }
         let limit = dial.ring_timeout.unwrap_or(limits.max_ringing);
-        let auth = dial.credentials.clone().map(AuthSession::new);
+        let auth = dial.credentials.clone().map(AuthSession::new).map(Box::new);
         let outbound = outbound(&mut self.core, dial);
         let key = self.calls.next_key();
         let dialog = (outbound.call_id.clone(), outbound.local_tag.clone());
@@ -186,30 +187,6 @@ fn send_cancel(core: &mut Core, clients: &mut Clients, now: Instant, client: Cli
     let key = ClientKey::new(&core.random, branch.as_deref().unwrap_or(""), &Method::Cancel);
     clients.start(core, now, key, Purpose::Cancel, None, (destination, cancel));
     clients.limit_withdrawn(core, now, client);
-}
-
-/// Sends a BYE inside `dialog`.
-pub(crate) fn send_bye(
-    core: &mut Core,
-    clients: &mut Clients,
-    now: Instant,
-    owner: Option<CallKey>,
-    dialog: &mut Dialog,
-    auth: Option<&mut AuthSession>,
-) -> Option<ClientKey> {
-    let branch = core.random.branch();
-    let cseq = dialog.next_local_seq();
-    let headers = match auth {
-        Some(auth) => {
-            let cnonce = core.random.tag();
-            auth.headers("BYE", &dialog.next_hop(core.config.contact).uri, b"", &cnonce)
-        }
-        None => Vec::new(),
-    };
-    let message = compose::in_dialog(&core.config, dialog, &Method::Bye, (cseq, &branch), &headers, None)?;
-    let key = ClientKey::new(&core.random, &branch, &Method::Bye);
-    clients.start(core, now, key, Purpose::Bye, owner, message);
-    Some(key)
 }
 
 fn send_invite(

@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::call::{Call, CallTimer, Ringing, State, Unacked, Up};
+use super::call::{Call, CallTimer, Ringing, State, Up};
 use super::compose::{self, ALLOW, ResponseHead, SDP};
+use super::success::send_success;
 use super::{CallError, CallKey, EndCause, Event, Incoming, Party, Rejection, guard};
 use crate::dialog::Dialog;
-use crate::endpoint::{Core, Endpoint, Fault};
+use crate::endpoint::{Endpoint, Fault};
 use crate::msg::{HeaderName, Message, NameAddr, ResponseBuilder, Scheme, StatusCode, Uri, Via};
-use crate::tx::{Reply, ServerKey, Servers};
+use crate::tx::{Reply, ServerKey};
 
 /// How often a provisional response above 100 is repeated (RFC 3261 §13.3.1.1).
 const REFRESH: Duration = Duration::from_secs(60);
@@ -189,6 +190,14 @@ impl Endpoint {
         name.end(&mut self.core, cause);
     }
 
+    /// The local tag of the ringing call that `server` opened.
+    pub(crate) fn local_tag(&mut self, server: ServerKey) -> Option<String> {
+        match self.calls.state(self.servers.get(server)?.owner?)? {
+            State::Ringing(ringing) => Some(ringing.dialog.local.rsplit_once(";tag=")?.1.to_owned()),
+            _ => None,
+        }
+    }
+
     /// A CANCEL whose INVITE is `server` (RFC 3261 §9.2).
     pub(crate) fn receive_cancel(&mut self, now: Instant, server: ServerKey) {
         let Some(owner) =
@@ -224,37 +233,8 @@ impl Endpoint {
     }
 }
 
-/// Sends a 2xx to an INVITE or re-INVITE and arms its retransmission (RFC 3261 §13.3.1.4).
-#[allow(clippy::too_many_arguments, reason = "one place for both kinds of 2xx")]
-pub(crate) fn send_success(
-    core: &mut Core,
-    servers: &mut Servers,
-    now: Instant,
-    key: CallKey,
-    up: &mut Up,
-    (server, head, cseq): (ServerKey, &ResponseHead, u32),
-    sdp: &Bytes,
-    initial: bool,
-) {
-    let contact = compose::contact(&core.config);
-    let mut lines = if initial { record_route(&up.dialog) } else { Vec::new() };
-    lines.extend([("Contact", contact.as_str()), ("Allow", ALLOW), ("Server", &core.config.user_agent)]);
-    let response = head.response(200, "OK", &lines, Some(sdp));
-    servers.reply(core, now, server, Reply::Success, response.clone());
-    let timers = core.config.timers;
-    up.unacked = Some(Unacked {
-        cseq,
-        initial,
-        response,
-        destination: head.destination,
-        interval: timers.t1,
-        resend: core.arm_call(now + timers.t1, key, CallTimer::Resend),
-        deadline: core.arm_call(now + timers.timeout(), key, CallTimer::AckOverdue),
-    });
-}
-
 /// The Record-Route lines of a response that makes a dialog (RFC 3261 §12.1.1).
-fn record_route(dialog: &Dialog) -> Vec<(&str, &str)> {
+pub(super) fn record_route(dialog: &Dialog) -> Vec<(&str, &str)> {
     dialog.routes.iter().map(|route| ("Record-Route", &**route)).collect()
 }
 

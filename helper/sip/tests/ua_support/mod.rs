@@ -1,5 +1,6 @@
 //! A test bench for one endpoint: virtual time, the peer's messages as text, everything sent and every event recorded.
 #![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "helpers of tests")]
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -191,7 +192,7 @@ impl Sent {
         tag(self.header("To"))
     }
 
-    pub fn from_tag(&self) -> String {
+    pub fn caller_tag(&self) -> String {
         tag(self.header("From"))
     }
 

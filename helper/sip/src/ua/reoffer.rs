@@ -1,0 +1,168 @@
+//! Session changes that we ask for: the re-INVITE, its answer, glare and refusal (RFC 3261 §14.1).
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::call::{CallTimer, OfferPhase, OurOffer, State, Up};
+use super::uac::{body_of, challenged_by, challenges, withdraw};
+use super::{CallError, CallKey, EndCause, Event, compose};
+use crate::dialog::Dialog;
+use crate::endpoint::{Core, Endpoint};
+use crate::msg::{HeaderName, Message, Method, StatusCode};
+use crate::tx::{ClientKey, Clients, Purpose, SuccessAck};
+
+/// 491 in a row after which a session change is given up.
+const MAX_GLARES: u8 = 8;
+
+impl Endpoint {
+    /// Sends a re-INVITE.
+    pub(crate) fn send_reoffer(&mut self, now: Instant, key: CallKey, sdp: Bytes) -> Result<(), CallError> {
+        let State::Up(up) = self.calls.live(key)? else { return Err(CallError::WrongState) };
+        if up.ours.is_some() || up.theirs.is_some() || up.unacked.is_some() {
+            return Err(CallError::WrongState);
+        }
+        if let Some(auth) = &mut up.auth {
+            auth.next_request();
+        }
+        up.ours = send_reinvite(&mut self.core, &mut self.clients, now, key, up, sdp, 0);
+        Ok(())
+    }
+
+    /// A response to our re-INVITE.
+    pub(crate) fn reinvite_response(&mut self, now: Instant, client: ClientKey, response: &Message) {
+        let Some(status) = response.status().filter(|status| status.is_final()) else { return };
+        let key = self.clients.get(client).and_then(|tx| tx.owner);
+        let up = match key.and_then(|key| Some((key, self.calls.state(key)?))) {
+            Some((key, State::Up(up))) if up.ours.as_ref().is_some_and(|ours| ours.is_sent(client)) => {
+                Some((key, up))
+            }
+            _ => None,
+        };
+        let Some((key, up)) = up else {
+            self.stray_reinvite_success(client, response, status);
+            return;
+        };
+        let Some(ours) = up.ours.take() else { return };
+        self.core.timers.cancel(ours.timer());
+        if status.is_success() {
+            up.dialog.refresh_target(response);
+            acknowledge(&mut self.core, &mut self.clients, client, &up.dialog);
+            self.core.event(Event::Reanswered { call: key, sdp: body_of(response) });
+            return;
+        }
+        if let Some(by) = challenged_by(status)
+            && let Some(auth) = &mut up.auth
+            && auth.challenged(by, challenges(response, by)).is_ok()
+        {
+            up.ours = send_reinvite(&mut self.core, &mut self.clients, now, key, up, ours.sdp, ours.glares);
+            return;
+        }
+        match status {
+            StatusCode::REQUEST_PENDING if ours.glares < MAX_GLARES => {
+                let wait = glare_wait(&mut self.core, up.we_called);
+                let retry = self.core.arm_call(now + wait, key, CallTimer::OfferRetry);
+                let phase = OfferPhase::Waiting { retry };
+                up.ours = Some(Box::new(OurOffer { sdp: ours.sdp, phase, glares: ours.glares + 1 }));
+            }
+            // The dialog is gone on the other side (RFC 3261 §12.2.1.2).
+            StatusCode::CALL_DOES_NOT_EXIST | StatusCode::REQUEST_TIMEOUT => {
+                let reason = status.reason().to_owned();
+                self.end_and_leave(now, key, EndCause::Rejected { status: status.as_u16(), reason });
+            }
+            _ => self.core.event(Event::ReofferRefused { call: key, status: status.as_u16() }),
+        }
+    }
+
+    /// A 2xx to a re-INVITE that comes again, or after its call.
+    fn stray_reinvite_success(&mut self, client: ClientKey, response: &Message, status: StatusCode) {
+        let Some(tx) = self.clients.get_mut(client).filter(|_| status.is_success()) else { return };
+        if tx.success_acks.is_empty() {
+            let branch = self.core.random.branch();
+            let ack = compose::own(&tx.request)
+                .zip(response.header(HeaderName::To))
+                .and_then(|(invite, to)| compose::orphan_ack(&self.core.config, &invite, to, &branch));
+            let Some(ack) = ack else { return };
+            tx.success_acks.push(SuccessAck { tag: "".into(), destination: tx.destination, ack });
+        } else {
+            self.core.counters.retransmissions_in += 1;
+            self.core.counters.retransmissions_out += 1;
+        }
+        if let Some(known) = tx.success_acks.first() {
+            self.core.send(known.destination, known.ack.clone());
+        }
+    }
+
+    /// Our re-INVITE rings for too long: withdrawn.
+    pub(crate) fn reoffer_limit(&mut self, now: Instant, key: CallKey) {
+        let Some(State::Up(up)) = self.calls.state(key) else { return };
+        if let Some(OfferPhase::Sent { invite, .. }) = up.ours.take().map(|ours| ours.phase) {
+            withdraw(&mut self.core, &mut self.clients, now, invite);
+            self.core.event(Event::ReofferRefused { call: key, status: 408 });
+        }
+    }
+
+    /// The wait after a glare is over.
+    pub(crate) fn reoffer_retry(&mut self, now: Instant, key: CallKey) {
+        let Some(State::Up(up)) = self.calls.state(key) else { return };
+        let Some(ours) = up.ours.take() else { return };
+        if up.theirs.is_some() || up.unacked.is_some() {
+            let wait = glare_wait(&mut self.core, up.we_called);
+            let retry = self.core.arm_call(now + wait, key, CallTimer::OfferRetry);
+            up.ours = Some(Box::new(OurOffer { phase: OfferPhase::Waiting { retry }, ..*ours }));
+            return;
+        }
+        up.ours = send_reinvite(&mut self.core, &mut self.clients, now, key, up, ours.sdp, ours.glares);
+    }
+}
+
+impl OurOffer {
+    fn is_sent(&self, client: ClientKey) -> bool {
+        matches!(self.phase, OfferPhase::Sent { invite, .. } if invite == client)
+    }
+}
+
+fn send_reinvite(
+    core: &mut Core,
+    clients: &mut Clients,
+    now: Instant,
+    key: CallKey,
+    up: &mut Up,
+    sdp: Bytes,
+    glares: u8,
+) -> Option<Box<OurOffer>> {
+    let branch = core.random.branch();
+    let cseq = up.dialog.next_local_seq();
+    let headers = match &mut up.auth {
+        Some(auth) => {
+            let cnonce = core.random.tag();
+            auth.headers("INVITE", &up.dialog.next_hop(core.config.contact).uri, &sdp, &cnonce)
+        }
+        None => Vec::new(),
+    };
+    let message =
+        compose::in_dialog(&core.config, &up.dialog, &Method::Invite, (cseq, &branch), &headers, Some(&sdp))?;
+    let invite = ClientKey::new(&core.random, &branch, &Method::Invite);
+    clients.start(core, now, invite, Purpose::Reinvite, Some(key), message);
+    // Longer than timer B, so silence is told from ringing.
+    let limit = core.arm_call(now + core.config.timers.timeout() * 2, key, CallTimer::OfferLimit);
+    Some(Box::new(OurOffer { sdp, phase: OfferPhase::Sent { invite, limit }, glares }))
+}
+
+/// Sends the ACK of a 2xx inside `dialog` and keeps it for retransmissions.
+fn acknowledge(core: &mut Core, clients: &mut Clients, client: ClientKey, dialog: &Dialog) {
+    let Some(tx) = clients.get_mut(client) else { return };
+    let branch = core.random.branch();
+    let ack = compose::own(&tx.request)
+        .and_then(|invite| compose::success_ack(&core.config, dialog, &invite, &branch));
+    if let Some((destination, ack)) = ack {
+        core.send(destination, ack.clone());
+        tx.success_acks.push(SuccessAck { tag: dialog.remote_tag.clone(), destination, ack });
+    }
+}
+
+/// RFC 3261 §14.1: the caller waits 2.1 to 4 s, the callee up to 2 s, in steps of 10 ms.
+fn glare_wait(core: &mut Core, we_called: bool) -> Duration {
+    let steps = if we_called { 210 + core.random.below(191) } else { core.random.below(201) };
+    Duration::from_millis(10 * u64::from(steps.max(1)))
+}
