@@ -1,6 +1,8 @@
 //! Differential test against `sipx-sip`, a strict parser of the same grammar. What it accepts and finds nothing wrong with,
 //! we accept with equal fields; the exceptions in both directions are the two lists below, and no others.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeSet;
 
 use bytes::Bytes;

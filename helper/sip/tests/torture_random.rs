@@ -1,5 +1,7 @@
 //! No datagram makes the parser, a typed view or a builder panic, and what they give out can be read again.
 
+#![allow(clippy::unwrap_used)]
+
 use std::net::SocketAddr;
 
 use bytes::Bytes;

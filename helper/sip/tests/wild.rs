@@ -2,6 +2,8 @@
 //! one line of an otherwise usual INVITE; accepted means that parsing and checking pass and that the From tag, the top
 //! branch, the CSeq and the Call-ID come out as meant.
 
+#![allow(clippy::unwrap_used)]
+
 use bytes::Bytes;
 use sip::msg::*;
 
