@@ -226,8 +226,8 @@ fn start_listener(
 fn trunk(config: &Config, test_line: Option<&TestLine>) -> Option<Trunk> {
     let invite_timeout = config.relay.invite_timeout;
     if let Some(test_line) = test_line {
-        let destination = test_line.address();
-        return Some(Trunk { destination, host: destination.to_string(), credentials: None, invite_timeout });
+        let (destination, host) = (test_line.address(), test_line.host());
+        return Some(Trunk { destination, host, credentials: None, invite_timeout });
     }
     config.sip.server_addr().zip(config.sip.server.as_ref()).map(|(destination, server)| Trunk {
         destination,
