@@ -72,6 +72,11 @@ impl TestLine {
         self.address
     }
 
+    /// Its address as the host of a URI.
+    pub fn host(&self) -> String {
+        host(self.address.ip())
+    }
+
     /// What to type next, one line of text each; `ws` is where clients connect.
     pub fn banner(ws: SocketAddr) -> Vec<String> {
         let host = if ws.ip().is_unspecified() { "127.0.0.1".to_owned() } else { host(ws.ip()) };
