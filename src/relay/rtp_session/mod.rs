@@ -27,7 +27,7 @@ use self::{
     tape::Tape,
 };
 use super::{
-    io::{Alarm, AlarmRang, Readable, ReadableStream},
+    io::{Alarm, AlarmRang, Readable, ReadableStream, take_arrived},
     message::{
         AgentOrder, FileRead, FinishRecording, Listen, MediaCommand, MediaEvent, MediaPlan, ReadFile,
         RecordingDone,
@@ -224,6 +224,15 @@ impl RtpSession {
         self.drain(now);
     }
 
+    /// What the caller said before hanging up may still lie in the socket when the BYE has already been read from its own.
+    fn receive_rest(&mut self, now: Instant) {
+        let socket = self.sockets.rtp.clone();
+        for _ in 0..MAX_BATCH {
+            let Some((length, source)) = take_arrived(&socket, &mut self.buffer) else { break };
+            self.take(RTP, source, length, now);
+        }
+    }
+
     fn take(&mut self, tag: u8, source: SocketAddr, length: usize, now: Instant) {
         let Phase::Open(leg) = &mut self.phase else { return };
         let datagram = &self.buffer[..length];
@@ -237,6 +246,7 @@ impl RtpSession {
     fn close(&mut self, done: Option<Recipient<RecordingDone>>) {
         self.closed = true;
         let now = Instant::now();
+        self.receive_rest(now);
         if let Phase::Open(leg) = &mut self.phase {
             leg.session.close(now);
         }
