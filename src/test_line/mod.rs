@@ -77,11 +77,12 @@ impl TestLine {
         host(self.address.ip())
     }
 
-    /// What to type next, one line of text each; `ws` is where clients connect.
-    pub fn banner(ws: SocketAddr) -> Vec<String> {
+    /// What to type next, one line of text each; `ws` is where clients connect, by TLS if `secure`.
+    pub fn banner(ws: SocketAddr, secure: bool) -> Vec<String> {
         let host = if ws.ip().is_unspecified() { "127.0.0.1".to_owned() } else { host(ws.ip()) };
+        let scheme = if secure { "wss" } else { "ws" };
         let first = format!(
-            "No SIP_SERVER_IP: outbound calls go to the test line. Connect ws://{host}:{}/ and type CALL:{EXAMPLE}",
+            "No SIP_SERVER_IP: outbound calls go to the test line. Connect {scheme}://{host}:{}/ and type CALL:{EXAMPLE}",
             ws.port()
         );
         let endings = ENDINGS.iter().map(|ending| format!("  CALL:{} {}", ending.example(), ending.says));
@@ -193,7 +194,7 @@ mod tests {
 
     #[test]
     fn banner_names_the_address_to_connect_to_and_every_ending() {
-        let lines = TestLine::banner("127.0.0.1:8080".parse().expect("an address"));
+        let lines = TestLine::banner("127.0.0.1:8080".parse().expect("an address"), false);
         assert_eq!(
             lines[0],
             "No SIP_SERVER_IP: outbound calls go to the test line. Connect ws://127.0.0.1:8080/ and type CALL:0912341234"
@@ -204,9 +205,9 @@ mod tests {
 
     #[test]
     fn banner_names_an_address_that_can_be_connected_to() {
-        let any = TestLine::banner("0.0.0.0:80".parse().expect("an address"));
+        let any = TestLine::banner("0.0.0.0:80".parse().expect("an address"), false);
         assert!(any[0].contains("ws://127.0.0.1:80/"), "{}", any[0]);
-        let six = TestLine::banner("[::1]:80".parse().expect("an address"));
-        assert!(six[0].contains("ws://[::1]:80/"), "{}", six[0]);
+        let six = TestLine::banner("[::1]:80".parse().expect("an address"), true);
+        assert!(six[0].contains("wss://[::1]:80/"), "{}", six[0]);
     }
 }
