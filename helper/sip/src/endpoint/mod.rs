@@ -137,6 +137,7 @@ impl Endpoint {
             transactions: self.clients.len() + self.servers.len(),
             dialogs: self.calls.dialogs(),
             calls: self.calls.len(),
+            withdrawn: self.clients.withdrawn(),
             timers: self.core.timers.len(),
             ..self.core.counters
         }

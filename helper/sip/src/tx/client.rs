@@ -176,6 +176,11 @@ impl Clients {
         self.live.len()
     }
 
+    /// INVITEs without a final response for which nobody waits any more.
+    pub(crate) fn withdrawn(&self) -> usize {
+        self.live.values().filter(|tx| tx.is_pending() && tx.withdrawal != Withdrawal::No).count()
+    }
+
     fn input(
         &mut self,
         core: &mut Core,
