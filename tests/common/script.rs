@@ -21,6 +21,8 @@ pub fn start(query: &str, settings: &[(&str, &str)]) -> (Relay, Pbx, WsClient) {
     let pbx = Pbx::new();
     let relay = relay_of(&pbx, settings);
     let ws = WsClient::connect(relay.ws(), query);
+    // A connection is open a little before its client is known.
+    relay.expect_log("clients=1");
     (relay, pbx, ws)
 }
 
