@@ -271,12 +271,7 @@ impl SipListener {
     }
 
     fn report_drained(&mut self) {
-        if self.draining.is_none() {
-            return;
-        }
-        // A cancelled INVITE is no call any more, but leaving it alone could leave the far end with an answered call.
-        let stats = self.endpoint.stats();
-        if stats.calls + stats.withdrawn == 0 {
+        if self.draining.is_some() && self.endpoint.is_settled() {
             if let Some(done) = self.draining.take() {
                 done.do_send(SipDrained);
             }

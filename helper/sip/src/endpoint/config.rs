@@ -101,9 +101,6 @@ pub struct Stats {
     pub dialogs: usize,
     /// Calls, those included whose `Ended` is out and whose signalling is not finished.
     pub calls: usize,
-    /// INVITEs of ours that were given up and have no final response yet: a CANCEL is out or waits for a provisional
-    /// response, and the 487, or a 2xx that crossed it, is still to be acknowledged.
-    pub withdrawn: usize,
     /// Armed timers.
     pub timers: usize,
     /// Datagrams that are no SIP message, answered 400 or 505 where that was possible.

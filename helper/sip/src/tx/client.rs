@@ -176,9 +176,9 @@ impl Clients {
         self.live.len()
     }
 
-    /// INVITEs without a final response for which nobody waits any more.
-    pub(crate) fn withdrawn(&self) -> usize {
-        self.live.values().filter(|tx| tx.is_pending() && tx.withdrawal != Withdrawal::No).count()
+    /// Whether an INVITE waits for its final response.
+    pub(crate) fn has_pending_invite(&self) -> bool {
+        self.live.values().any(|tx| tx.is_pending())
     }
 
     fn input(
