@@ -70,8 +70,12 @@ fn call_is_authorized(provider: &Provider) {
     ws.expect_all(&[&format!("BYE:{call_id}")]);
     telephone.expect_success(Duration::from_secs(10));
     called.assert_clean(1);
-    let expected =
-        ["challenged INVITE 1", "authorized INVITE 2 as relay", "challenged BYE 3", "authorized BYE 4 as relay"];
+    let expected = [
+        "challenged INVITE 1",
+        "authorized INVITE 2 as relay",
+        "challenged BYE 3",
+        "authorized BYE 4 as relay",
+    ];
     assert_eq!(verdicts(&proxy), expected);
 }
 

@@ -59,7 +59,7 @@ fn outbound_call_is_recorded_and_a_silent_one_is_not() {
     silent.bye();
     ws.expect("BYE:");
     let folder = relay.dir().join("calls/of/today");
-    assert_eq!(recording::list(&folder), [PathBuf::new(); 0], "nothing was said");
+    assert!(recording::list(&folder).is_empty(), "nothing was said");
 
     let mut call = scene::outbound(&pbx, &mut ws, &[0, 101]);
     let spoken = recording::unrepeated_ulaw(3, 1);
@@ -88,7 +88,8 @@ fn call_id_cannot_leave_the_folder() {
     }
     let files = recording::list(&relay.recordings());
     assert_eq!(files.len(), ids.len(), "{files:?}");
-    let mut stems: Vec<_> = files.iter().map(|f| f.file_name().unwrap().to_str().unwrap()[16..].to_owned()).collect();
+    let mut stems: Vec<_> =
+        files.iter().map(|f| f.file_name().unwrap().to_str().unwrap()[16..].to_owned()).collect();
     stems.sort();
     assert_eq!(stems, ["_..wav", "_._.._x.wav", "_etc_x.wav", "a_b_c.wav"]);
     assert_eq!(wav_files(relay.dir()).len(), ids.len(), "and nowhere else");
