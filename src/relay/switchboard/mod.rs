@@ -8,7 +8,11 @@ mod backlog;
 use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
 use actix::{Actor, AsyncContext, Context, Handler, MessageResult, Recipient, ResponseFuture};
-use model::{event::Event, id::CallId};
+use model::{
+    call::{Direction, EndLabel},
+    event::Event,
+    id::CallId,
+};
 use sip::sdp::LocalMedia;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
@@ -25,7 +29,9 @@ use super::{
 };
 use crate::{
     config::{LostAction, NumberPattern},
+    http::{Part, Readiness, Up},
     logging::Pii,
+    metrics::Metrics,
 };
 
 /// The limits and habits of a relay.
@@ -75,6 +81,9 @@ pub struct Switchboard {
     backlog: Backlog,
     sequence: u64,
     stopping: Option<Stopping>,
+    metrics: Arc<Metrics>,
+    readiness: Readiness,
+    _up: Up,
 }
 
 struct Entry {
@@ -94,12 +103,21 @@ struct Stopping {
 struct Refusal {
     status: u16,
     reason: &'static str,
+    label: EndLabel,
 }
 
 impl Switchboard {
     /// A switchboard without calls. It takes none until it is given its wire ([`SipPort`]).
-    pub fn new(settings: SwitchboardSettings, ports: RtpPorts, spawn: SpawnCall) -> Self {
+    pub fn new(
+        settings: SwitchboardSettings,
+        ports: RtpPorts,
+        spawn: SpawnCall,
+        metrics: Arc<Metrics>,
+        readiness: Readiness,
+    ) -> Self {
         Self {
+            _up: readiness.up(Part::WebSocket),
+            readiness,
             settings,
             ports,
             sip: None,
@@ -107,20 +125,24 @@ impl Switchboard {
             calls: HashMap::new(),
             clients: HashMap::new(),
             sessions: HashMap::new(),
-            backlog: Backlog::default(),
+            backlog: Backlog::new(metrics.clone()),
+            metrics,
             sequence: 0,
             stopping: None,
         }
     }
 
     fn admit(&self) -> Result<PortLease, Refusal> {
-        let full = self.settings.max_calls.is_some_and(|limit| self.calls.len() >= limit);
-        if full || self.stopping.is_some() {
-            return Err(Refusal { status: 503, reason: "Service Unavailable" });
+        let unavailable = |label| Refusal { status: 503, reason: "Service Unavailable", label };
+        if self.stopping.is_some() {
+            return Err(unavailable(EndLabel::Shutdown));
+        }
+        if self.settings.max_calls.is_some_and(|limit| self.calls.len() >= limit) {
+            return Err(unavailable(EndLabel::TooManyCalls));
         }
         self.ports.lease().map_err(|error| {
             warn!(%error, "call refused");
-            Refusal { status: 503, reason: "No RTP ports available" }
+            Refusal { status: 503, reason: "No RTP ports available", label: EndLabel::NoFreePort }
         })
     }
 
@@ -131,7 +153,7 @@ impl Switchboard {
         let new = NewCall::inbound(incoming.id, incoming.phone, offer, local, &self.settings.call);
         let new = new.map_err(|error| {
             info!(%error, "call refused");
-            Refusal { status: error.status(), reason: "Not Acceptable Here" }
+            Refusal { status: error.status(), reason: "Not Acceptable Here", label: error.label() }
         })?;
         self.start(new, lease, None);
         Ok(())
@@ -139,7 +161,8 @@ impl Switchboard {
 
     fn place_call(&mut self, client: ClientId, phone: &str) -> Result<CallId, Refusal> {
         if !self.settings.number_pattern.matches(phone) {
-            return Err(Refusal { status: 484, reason: "Address Incomplete" });
+            let label = EndLabel::BadNumber;
+            return Err(Refusal { status: 484, reason: "Address Incomplete", label });
         }
         let lease = self.admit()?;
         let id = self.new_id();
@@ -234,6 +257,7 @@ impl Switchboard {
             CallNews::Over { was_up, reason } => {
                 let direction = entry.handle.direction;
                 info!(call_id = %call, reason = %reason, was_up, "call over");
+                self.metrics.calls.ended(&reason);
                 self.calls.remove(&call);
                 for event in Event::ending(&call, direction, was_up, &reason) {
                     self.say_all(&call, event);
@@ -314,7 +338,9 @@ impl Handler<IncomingCall> for Switchboard {
 
     fn handle(&mut self, incoming: IncomingCall, _: &mut Context<Self>) {
         let call = incoming.id.clone();
-        if let Err(Refusal { status, .. }) = self.take_call(incoming) {
+        if let Err(Refusal { status, label, .. }) = self.take_call(incoming) {
+            self.metrics.calls.refused(Direction::Inbound, label);
+            info!(call_id = %call, status, reason = %label, "inbound call refused");
             let retry_after = (status == 503).then_some(RETRY_AFTER);
             if let Some(sip) = &self.sip {
                 sip.commands.do_send(SipCommand { call, action: SipAction::Refuse { status, retry_after } });
@@ -330,7 +356,8 @@ impl Handler<PlaceCall> for Switchboard {
         let PlaceCall { client, phone } = place;
         let answer = match self.place_call(client, &phone) {
             Ok(call) => Event::Calling { phone, call },
-            Err(Refusal { status, reason }) => {
+            Err(Refusal { status, reason, label }) => {
+                self.metrics.calls.refused(Direction::Outbound, label);
                 Event::CallFailed { status, reason: reason.into(), call: None }
             }
         };
@@ -407,6 +434,7 @@ impl Handler<Shutdown> for Switchboard {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _: Shutdown, ctx: &mut Context<Self>) -> ResponseFuture<()> {
+        self.readiness.stop();
         let (done, finished) = oneshot::channel();
         self.stopping =
             Some(Stopping { done: Some(done), sip_drained: self.sip.is_none(), clients_told: false });
