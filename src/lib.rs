@@ -20,3 +20,4 @@ pub mod http;
 pub mod logging;
 pub mod metrics;
 pub mod relay;
+pub mod test_line;

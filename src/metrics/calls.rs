@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::call::{Direction, EndLabel, EndReason};
+use model::call::{Direction, EndReason};
 use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram};
 
 use super::shelf::{Labels, Present, Shelf};
@@ -66,8 +66,8 @@ impl CallMetrics {
     }
 
     /// A call was refused before it existed.
-    pub fn refused(&self, direction: Direction, why: EndLabel) {
-        self.refused.get_or_create(&[("direction", direction.as_str()), ("reason", why.as_str())]).inc();
+    pub fn refused(&self, direction: Direction, why: &'static str) {
+        self.refused.get_or_create(&[("direction", direction.as_str()), ("reason", why)]).inc();
     }
 
     /// A call is over.

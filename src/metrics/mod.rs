@@ -175,7 +175,7 @@ pub(crate) mod tests {
     /// Metrics in which every series that appears with its first use has appeared.
     fn used() -> Metrics {
         let metrics = Metrics::new();
-        metrics.calls.refused(Direction::Inbound, EndLabel::NoFreePort);
+        metrics.calls.refused(Direction::Inbound, "no-free-port");
         metrics.calls.ended(&EndReason::new(Party::Caller, EndLabel::RemoteBye));
         metrics.clients.refused(401);
         metrics.clients.command_refused(481);

@@ -14,6 +14,8 @@ pub struct SipMetrics {
     pub datagrams_sent: Counter,
     /// Datagrams that the socket did not take.
     pub send_errors: Counter,
+    /// Datagrams from outside `SIP_ALLOWED_PEERS`, which are not read.
+    pub not_allowed: Counter,
     transactions: Gauge,
     dialogs: Gauge,
     calls: Gauge,
@@ -35,6 +37,7 @@ impl SipMetrics {
             datagrams_received,
             datagrams_sent,
             send_errors: shelf.counter("sip_send_errors", "SIP datagrams that the socket did not take"),
+            not_allowed: shelf.counter("sip_not_allowed", "SIP datagrams from outside SIP_ALLOWED_PEERS"),
             transactions: shelf.gauge("sip_transactions", "SIP transactions, client and server"),
             dialogs: shelf.gauge("sip_dialogs", "SIP dialogs, early ones included"),
             calls: shelf.gauge("sip_calls", "Calls whose signalling is not finished"),

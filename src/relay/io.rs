@@ -5,6 +5,8 @@
 
 use std::{
     cell::RefCell,
+    io::{self, Read},
+    net::SocketAddr,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
@@ -12,6 +14,7 @@ use std::{
 };
 
 use actix::Message;
+use socket2::SockRef;
 use tokio::{
     net::UdpSocket,
     time::{Sleep, sleep_until},
@@ -43,6 +46,21 @@ impl futures_core::Stream for ReadableStream {
         let _ = ready!(self.socket.poll_recv_ready(cx));
         Poll::Ready(Some(Readable(self.tag)))
     }
+}
+
+/// Reads one datagram that has arrived, whether or not the runtime has noticed; `None` when there is none. Costs a system
+/// call more than the socket's own reading, which goes by what the runtime has noticed.
+pub fn take_arrived(socket: &UdpSocket, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
+    let socket = SockRef::from(socket);
+    for _ in 0..MAX_ERRORS {
+        match socket.peek_sender() {
+            Ok(source) => return (&*socket).read(buffer).ok().zip(source.as_socket()),
+            // Every other error is one of an earlier datagram, and is gone now that it has been read.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+            Err(_) => {}
+        }
+    }
+    None
 }
 
 /// The alarm of a core went off: its `handle_timeout` is due.
@@ -101,6 +119,9 @@ fn far_future() -> tokio::time::Instant {
     tokio::time::Instant::now() + Duration::from_secs(86_400 * 365)
 }
 
+/// Errors of earlier datagrams that are read away: the system keeps one, each read clears it.
+const MAX_ERRORS: usize = 8;
+
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
@@ -108,6 +129,22 @@ mod tests {
     use futures_core::Stream;
 
     use super::*;
+
+    #[actix::test]
+    async fn arrived_datagram_is_read_before_the_runtime_has_noticed_it() {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        socket.set_nonblocking(true).expect("a socket");
+        let socket = UdpSocket::from_std(socket).expect("inside a runtime");
+        let peer = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        peer.send_to(b"late", socket.local_addr().expect("bound")).expect("sent");
+
+        let mut buffer = [0; 8];
+        let noticed = socket.try_recv_from(&mut buffer);
+        assert_eq!(noticed.map_err(|error| error.kind()), Err(io::ErrorKind::WouldBlock));
+        assert_eq!(take_arrived(&socket, &mut buffer), Some((4, peer.local_addr().expect("bound"))));
+        assert_eq!(&buffer[..4], b"late");
+        assert_eq!(take_arrived(&socket, &mut buffer), None);
+    }
 
     #[actix::test]
     async fn alarm_rings_once_for_each_deadline_set() {

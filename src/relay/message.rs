@@ -577,4 +577,28 @@ pub struct Census {
     pub clients: usize,
     /// Events kept for the next client.
     pub backlog: usize,
+    /// What the SIP core still knows.
+    pub sip: SipCensus,
+}
+
+// ---- Switchboard → SipListener ----------------------------------------------------------------------------------
+
+/// The tables of the SIP core.
+#[derive(Message, Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[rtype(result = "SipCensus")]
+pub struct SipCensusRequest;
+
+/// The answer to [`SipCensusRequest`]. A transaction outlives its call by up to 32 s, to answer what comes again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, actix::MessageResponse)]
+pub struct SipCensus {
+    /// Live transactions, client and server.
+    pub transactions: usize,
+    /// Dialogs, early ones included.
+    pub dialogs: usize,
+    /// Calls whose signalling is not finished.
+    pub calls: usize,
+    /// Calls that events are delivered for.
+    pub routes: usize,
+    /// Armed timers.
+    pub timers: usize,
 }

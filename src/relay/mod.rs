@@ -3,15 +3,16 @@
 
 pub mod call;
 mod http;
-mod io;
+pub(crate) mod io;
 pub mod message;
 mod recorder;
-mod rtp_ports;
+pub(crate) mod rtp_ports;
 mod rtp_session;
 mod sip_listener;
 mod switchboard;
 #[cfg(test)]
 pub(crate) mod testing;
+mod tls;
 mod ws_client;
 
 use std::{
@@ -24,6 +25,7 @@ use std::{
 };
 
 use actix::{Actor, Addr, Arbiter, ArbiterHandle, AsyncContext, Recipient};
+use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::{App, HttpServer, dev::ServerHandle, rt::net::TcpStream, web};
 use sip::{Endpoint, EndpointConfig};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -36,14 +38,15 @@ use self::{
     recorder::{Recorder, RecorderPort, cleanup},
     rtp_ports::RtpPorts,
     rtp_session::{MediaSettings, RtpSession},
-    sip_listener::{SipListener, Trunk},
-    switchboard::{SipPort, SpawnCall, SpawnedCall, Switchboard, SwitchboardSettings, WireUp},
+    sip_listener::{Peers, SipListener, Trunk},
+    switchboard::{DialRules, SipPort, SpawnCall, SpawnedCall, Switchboard, SwitchboardSettings, WireUp},
     ws_client::{ClientSettings, SwitchboardPort},
 };
 use crate::{
     config::{AnswerMode, Config, RtpConfig},
     http::{Readiness, Watch, routes},
     metrics::Metrics,
+    test_line::TestLine,
 };
 
 /// A running relay.
@@ -51,6 +54,7 @@ pub struct Relay {
     switchboard: Addr<Switchboard>,
     server: ServerHandle,
     arbiters: Vec<Arbiter>,
+    test_line: Option<TestLine>,
     sip_address: SocketAddr,
     ws_address: SocketAddr,
 }
@@ -71,6 +75,12 @@ pub enum StartError {
     /// A folder is missing and cannot be made.
     #[error(transparent)]
     Folder(std_io::Error),
+    /// The test line, which takes outbound calls where there is no PBX, has no socket.
+    #[error("test line (used without SIP_SERVER_IP): {0}")]
+    TestLine(std_io::Error),
+    /// The certificate or its key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] tls::TlsError),
     /// The RTP range has no room.
     #[error("RTP_PORT_START..RTP_PORT_END: {0}")]
     Ports(#[from] rtp::ports::PortRangeError),
@@ -93,8 +103,11 @@ impl Relay {
         debug!(calls = ports.capacity(), "RTP ports");
         let sip_socket = bind_sip(config.sip.local)?;
         let sip_address = local_address(sip_socket.local_addr(), config.sip.local);
+        let tls = config.ws.tls.as_ref().map(tls::server_config).transpose()?;
         let http_socket = bind_http(config.ws.listen)?;
         let ws_address = local_address(http_socket.local_addr(), config.ws.listen);
+        let test_line = start_test_line(config).map_err(StartError::TestLine)?;
+        let trunk = trunk(config, test_line.as_ref());
 
         let watch = Watch {
             readiness: Readiness::default(),
@@ -112,8 +125,13 @@ impl Relay {
         let switchboard = Switchboard::create(|ctx| {
             let reports = ctx.address().recipient();
             let incoming = ctx.address().recipient();
-            let listener = start_listener(&wire, config, sip_socket, sip_address, incoming, watch.clone());
-            let sip = SipPort { commands: listener.clone().recipient(), drain: listener.clone().recipient() };
+            let listener =
+                start_listener(&wire, config, sip_socket, sip_address, trunk, incoming, watch.clone());
+            let sip = SipPort {
+                commands: listener.clone().recipient(),
+                drain: listener.clone().recipient(),
+                census: listener.clone().recipient(),
+            };
             ctx.notify(WireUp(sip));
             let spawn = spawn_call(Spawner {
                 media: media_handles,
@@ -127,12 +145,15 @@ impl Relay {
             let settings = switchboard_settings(config, call_settings);
             Switchboard::new(settings, ports, spawn, watch.metrics.clone(), watch.readiness.clone())
         });
-        let server = start_http(config, http_socket, &switchboard, watch);
+        let server = start_http(config, http_socket, tls, &switchboard, watch);
 
         info!("SIP Server started on {sip_address}");
         info!("WebSocket Server started on {ws_address}");
+        if test_line.is_some() {
+            TestLine::banner(ws_address).iter().for_each(|line| info!("{line}"));
+        }
         let arbiters = media.into_iter().chain([wire, disk]).collect();
-        Ok(Self { switchboard, server, arbiters, sip_address, ws_address })
+        Ok(Self { switchboard, server, arbiters, test_line, sip_address, ws_address })
     }
 
     /// Where SIP is spoken.
@@ -156,10 +177,25 @@ impl Relay {
         if ended.is_err() {
             warn!("not everything ended in time");
         }
-        let Census { calls, ports, clients, backlog } = self.census().await;
-        debug!(calls, ports, clients, backlog, "census");
+        let Census { calls, ports, clients, backlog, sip } = self.census().await;
+        debug!(
+            calls,
+            ports,
+            clients,
+            backlog,
+            sip_transactions = sip.transactions,
+            sip_dialogs = sip.dialogs,
+            sip_calls = sip.calls,
+            sip_routes = sip.routes,
+            sip_timers = sip.timers,
+            "census"
+        );
         // Graceful would wait for connections that have been told already.
         self.server.stop(false).await;
+        // Until now it had answers to give.
+        if let Some(test_line) = self.test_line {
+            test_line.stop().await;
+        }
         for arbiter in self.arbiters {
             arbiter.stop();
             // An error is a panic that has been reported where it happened.
@@ -186,22 +222,39 @@ fn start_listener(
     config: &Config,
     socket: UdpSocket,
     address: SocketAddr,
+    trunk: Option<Trunk>,
     incoming: Recipient<message::IncomingCall>,
     watch: Watch,
 ) -> Addr<SipListener> {
     let contact = SocketAddr::new(config.sip.advertised_ip, address.port());
     let endpoint = Endpoint::new(EndpointConfig::new(contact), seed());
-    let trunk = config.sip.server_addr().zip(config.sip.server.as_ref()).map(|(destination, server)| Trunk {
-        destination,
-        host: server.host.clone(),
-        credentials: credentials(config),
-        invite_timeout: config.relay.invite_timeout,
-    });
+    let peers =
+        Peers::new(config.sip.allowed_peers.clone(), trunk.as_ref().map(|trunk| trunk.destination.ip()));
     SipListener::start_in_arbiter(&wire.handle(), move |_| {
-        SipListener::new(socket, endpoint, trunk, incoming, watch.metrics.clone(), &watch.readiness)
+        let Watch { metrics, readiness, .. } = watch;
+        SipListener::new(socket, endpoint, trunk, peers, incoming, metrics, &readiness)
             // A bound, non-blocking UDP socket inside a runtime with I/O: there is nothing left that can fail.
             .expect("the SIP socket joins its arbiter")
     })
+}
+
+/// Where outbound calls go: to the PBX, or to the test line where there is none.
+fn trunk(config: &Config, test_line: Option<&TestLine>) -> Option<Trunk> {
+    let invite_timeout = config.relay.invite_timeout;
+    if let Some(test_line) = test_line {
+        let (destination, host) = (test_line.address(), test_line.host());
+        return Some(Trunk { destination, host, credentials: None, invite_timeout });
+    }
+    config.sip.server_addr().zip(config.sip.server.as_ref()).map(|(destination, server)| Trunk {
+        destination,
+        host: server.host.clone(),
+        credentials: credentials(config),
+        invite_timeout,
+    })
+}
+
+fn start_test_line(config: &Config) -> std_io::Result<Option<TestLine>> {
+    config.sip.server.is_none().then(|| TestLine::start(config.sip.local.ip())).transpose()
 }
 
 fn credentials(config: &Config) -> Option<sip::Credentials> {
@@ -273,7 +326,11 @@ fn media_settings(config: &Config) -> MediaSettings {
 
 fn switchboard_settings(config: &Config, call: Arc<CallSettings>) -> SwitchboardSettings {
     SwitchboardSettings {
-        number_pattern: config.relay.number_pattern.clone(),
+        dialling: DialRules {
+            pattern: config.relay.number_pattern.clone(),
+            prefixes: config.relay.allowed_prefixes.clone(),
+            rate: config.relay.call_rate,
+        },
         max_calls: config.relay.max_calls,
         media_address: config.sip.advertised_ip,
         lost_action: config.ws.lost_action.clone(),
@@ -284,6 +341,7 @@ fn switchboard_settings(config: &Config, call: Arc<CallSettings>) -> Switchboard
 fn start_http(
     config: &Config,
     socket: TcpListener,
+    tls: Option<rustls::ServerConfig>,
     switchboard: &Addr<Switchboard>,
     watch: Watch,
 ) -> ServerHandle {
@@ -314,15 +372,22 @@ fn start_http(
         app.default_service(web::to(http::serve))
     });
     let server = server.workers(cores()).disable_signals().tcp_nodelay(true).on_connect(|connection, _| {
-        if let Some(stream) = connection.downcast_ref::<TcpStream>() {
+        let plain = connection.downcast_ref::<TcpStream>();
+        let stream =
+            plain.or_else(|| connection.downcast_ref::<TlsStream<TcpStream>>().map(|tls| tls.get_ref().0));
+        if let Some(stream) = stream {
             // What a peer that vanished or never reads costs is bounded by this, and by nothing else.
             if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(TCP_USER_TIMEOUT)) {
                 debug!(%error, "TCP_USER_TIMEOUT");
             }
         }
     });
+    let listening = match tls {
+        Some(tls) => server.listen_rustls_0_23(socket, tls),
+        None => server.listen(socket),
+    };
     // The listener is bound and non-blocking is set by the server: `listen` only stores it.
-    let running = server.listen(socket).expect("a bound listener is taken").run();
+    let running = listening.expect("a bound listener is taken").run();
     let handle = running.handle();
     actix_web::rt::spawn(running);
     handle
@@ -360,7 +425,7 @@ fn cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn seed() -> [u8; 32] {
+pub(crate) fn seed() -> [u8; 32] {
     let mut seed = [0; 32];
     for chunk in seed.chunks_exact_mut(8) {
         chunk.copy_from_slice(&random_u64().to_le_bytes());
@@ -369,7 +434,7 @@ fn seed() -> [u8; 32] {
 }
 
 /// An unpredictable number.
-fn random_u64() -> u64 {
+pub(crate) fn random_u64() -> u64 {
     // The operating system's generator fails only where there is none; a keyed hash of the time has to do then.
     getrandom::u64().unwrap_or_else(|_| {
         use std::hash::{BuildHasher, RandomState};

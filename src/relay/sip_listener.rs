@@ -6,7 +6,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     io,
-    net::{SocketAddr, UdpSocket as StdUdpSocket},
+    net::{IpAddr, SocketAddr, UdpSocket as StdUdpSocket},
     rc::Rc,
     sync::Arc,
     time::Instant,
@@ -19,15 +19,20 @@ use model::{
     id::CallId,
 };
 use sip::{CallKey, Dial, DialError, EndCause, Endpoint, Event, Incoming, Output, Rejection, Stats};
+use socket2::SockRef;
 use tokio::net::UdpSocket;
 use tracing::{debug, info, warn};
 
 use super::{
     call::state::SipInput,
     io::{Alarm, AlarmRang, Readable, ReadableStream},
-    message::{DialRequest, DrainSip, IncomingCall, SipAction, SipCommand, SipDrained, SipEvent},
+    message::{
+        DialRequest, DrainSip, IncomingCall, SipAction, SipCensus, SipCensusRequest, SipCommand, SipDrained,
+        SipEvent,
+    },
 };
 use crate::{
+    config::PeerNet,
     http::{Part, Readiness, Up},
     logging::Pii,
     metrics::{Metrics, SETTLE_EVERY},
@@ -52,6 +57,7 @@ pub struct SipListener {
     endpoint: Endpoint,
     alarm: Alarm,
     trunk: Option<Trunk>,
+    peers: Peers,
     switchboard: Recipient<IncomingCall>,
     routes: HashMap<CallKey, Route>,
     keys: HashMap<CallId, CallKey>,
@@ -60,6 +66,37 @@ pub struct SipListener {
     metrics: Arc<Metrics>,
     settled: Stats,
     _up: Up,
+}
+
+/// Who may speak SIP with us.
+#[derive(Debug, Clone)]
+pub struct Peers {
+    /// Empty: anybody.
+    allowed: Vec<PeerNet>,
+    trunk: Option<IpAddr>,
+    strangers: u64,
+}
+
+impl Peers {
+    /// These networks, and the trunk; no networks: anybody.
+    pub fn new(allowed: Vec<PeerNet>, trunk: Option<IpAddr>) -> Self {
+        Self { allowed, trunk, strangers: 0 }
+    }
+
+    /// Whether a datagram from there is read at all. Those that are not are counted, and logged ever more seldom.
+    fn admit(&mut self, source: SocketAddr) -> bool {
+        let ip = source.ip();
+        let fine = self.allowed.is_empty()
+            || self.trunk == Some(ip)
+            || self.allowed.iter().any(|net| net.contains(ip));
+        if !fine {
+            self.strangers += 1;
+            if self.strangers.is_power_of_two() {
+                warn!(peer = %source, dropped = self.strangers, "SIP from outside SIP_ALLOWED_PEERS dropped");
+            }
+        }
+        fine
+    }
 }
 
 /// Who hears about a call.
@@ -82,6 +119,7 @@ impl SipListener {
         socket: StdUdpSocket,
         endpoint: Endpoint,
         trunk: Option<Trunk>,
+        peers: Peers,
         switchboard: Recipient<IncomingCall>,
         metrics: Arc<Metrics>,
         readiness: &Readiness,
@@ -91,6 +129,7 @@ impl SipListener {
             endpoint,
             alarm: Alarm::new(),
             trunk,
+            peers,
             switchboard,
             routes: HashMap::new(),
             keys: HashMap::new(),
@@ -115,8 +154,9 @@ impl SipListener {
     }
 
     fn send(&self, destination: SocketAddr, payload: &[u8]) {
+        // Not `try_send_to`: it refuses until the reactor has seen the socket once, and the first INVITE would be late.
         // A full socket buffer is a lost datagram, which SIP retransmits.
-        match self.socket.try_send_to(payload, destination) {
+        match SockRef::from(&*self.socket).send_to(payload, &destination.into()) {
             Ok(_) => self.metrics.sip.datagrams_sent.inc(),
             Err(error) => {
                 warn!(peer = %destination, %error, "SIP datagram not sent");
@@ -301,6 +341,9 @@ impl StreamHandler<Readable> for SipListener {
     fn handle(&mut self, _: Readable, _: &mut Context<Self>) {
         for _ in 0..MAX_BATCH {
             match self.socket.try_recv_from(&mut self.buffer) {
+                Ok((_, source)) if !self.peers.admit(source) => {
+                    self.metrics.sip.not_allowed.inc();
+                }
                 Ok((length, source)) => {
                     self.metrics.sip.datagrams_received.inc();
                     let datagram = Bytes::copy_from_slice(&self.buffer[..length]);
@@ -342,6 +385,15 @@ impl Handler<DrainSip> for SipListener {
         self.endpoint.set_draining(true);
         self.draining = Some(drain.done);
         self.drain();
+    }
+}
+
+impl Handler<SipCensusRequest> for SipListener {
+    type Result = SipCensus;
+
+    fn handle(&mut self, _: SipCensusRequest, _: &mut Context<Self>) -> SipCensus {
+        let sip::Stats { transactions, dialogs, calls, timers, .. } = self.endpoint.stats();
+        SipCensus { transactions, dialogs, calls, routes: self.routes.len().max(self.keys.len()), timers }
     }
 }
 

@@ -185,7 +185,8 @@ impl Pbx {
         self.wire.sent_again.load(Ordering::Relaxed)
     }
 
-    /// Messages that no script has asked for.
+    /// Messages that no script has asked for. A provisional response that came before the final one that a script asked for
+    /// is none: it is the other side's choice (RFC 3261 §13.3.1.1).
     pub fn unexpected(&self) -> Vec<String> {
         self.wire.incoming.with(|list| list.iter().map(|r| r.message.to_string()).collect())
     }

@@ -148,9 +148,11 @@ fn ack_on_the_branch_of_the_invite_is_an_ack_of_the_2xx_too() {
 fn cancel_is_200_and_487_and_the_invite_is_never_answered() {
     let mut bench = Bench::new();
     let call = bench.ringing_call();
+    let tag = bench.sent.back().unwrap().to_tag();
     bench.sent.clear();
     bench.receive(&request("CANCEL", 1, "", "inv1", "", ""));
     let ok = bench.next();
+    assert_eq!(ok.to_tag(), tag);
     assert_eq!((ok.start(), ok.header("CSeq")), ("SIP/2.0 200 OK", "1 CANCEL"));
     let terminated = bench.next();
     assert_eq!(

@@ -396,3 +396,29 @@ fn session_change_after_the_hangup_is_481_and_not_reported() {
     assert_eq!(bench.take_lines(), ["SIP/2.0 481 Call/Transaction Does Not Exist"; 2]);
     assert_eq!(bench.events, [Event::Ended { call, cause: EndCause::LocalBye }]);
 }
+
+#[test]
+fn refused_reinvite_gets_the_same_refusal_again() {
+    let mut bench = Bench::new();
+    let (_, tag) = bench.inbound_call();
+    let required = request("INVITE", 2, &tag, "re1", &format!("{CONTACT}Require: x\r\n"), "");
+    let unreadable =
+        request("INVITE", 3, &tag, "re2", &format!("{CONTACT}Content-Type: text/plain\r\n"), "x");
+    for (text, line) in
+        [(required, "SIP/2.0 420 Bad Extension"), (unreadable, "SIP/2.0 415 Unsupported Media Type")]
+    {
+        bench.receive(&text);
+        bench.receive(&text);
+        assert_eq!(bench.take_lines(), [line; 2]);
+    }
+    bench.assert_quiet();
+}
+
+#[test]
+fn options_inside_a_call_are_200_while_draining() {
+    let mut bench = Bench::new();
+    let (_, tag) = bench.inbound_call();
+    bench.run(|e, _| e.set_draining(true));
+    bench.receive(&in_dialog("OPTIONS", 2, &tag, "o1"));
+    assert_eq!(bench.take_lines(), ["SIP/2.0 200 OK"]);
+}

@@ -9,9 +9,9 @@ mod greeting;
 mod sound_file;
 mod wav_file;
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
-use actix::{Actor, AsyncContext, Context, Handler, Recipient};
+use actix::{Actor, Context, Handler, Recipient};
 use model::id::CallId;
 use tracing::{info, warn};
 
@@ -71,17 +71,6 @@ impl Recorder {
             }
         }
     }
-
-    /// Brings every header up to date, so that a killed process loses no more than the last second.
-    fn flush_all(&mut self) {
-        for (call, slot) in &mut self.open {
-            if let Err(error) = slot.as_mut().map_or(Ok(()), |open| open.file.flush()) {
-                self.metrics.recordings.failed.inc();
-                warn!(call_id = %call, %error, "recording ends here");
-                *slot = None;
-            }
-        }
-    }
 }
 
 impl Actor for Recorder {
@@ -89,7 +78,6 @@ impl Actor for Recorder {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX);
-        ctx.run_interval(FLUSH_EVERY, |recorder, _| recorder.flush_all());
     }
 }
 
@@ -102,7 +90,11 @@ impl Handler<RecordAudio> for Recorder {
             self.open.insert(audio.call.clone(), file);
         }
         let Some(slot) = self.open.get_mut(&audio.call) else { return };
-        let written = slot.as_mut().map_or(Ok(()), |open| open.file.write_at(audio.position, &audio.samples));
+        // Each half-second batch goes to the disk with its header: a killed process loses less than a second.
+        let written = slot.as_mut().map_or(Ok(()), |open| {
+            open.file.write_at(audio.position, &audio.samples)?;
+            open.file.flush()
+        });
         if let Err(error) = written {
             self.metrics.recordings.failed.inc();
             warn!(call_id = %audio.call, %error, "recording ends here");
@@ -150,6 +142,5 @@ impl Handler<ReadGreeting> for Recorder {
 
 /// Characters of the call id in a file's name.
 const ID_IN_NAME: usize = 8;
-const FLUSH_EVERY: Duration = Duration::from_secs(1);
 /// Half-second batches that may wait for the disk, beyond one per call.
 const MAILBOX: usize = 64;

@@ -16,6 +16,7 @@ use std::{io, net::SocketAddr, rc::Rc, sync::Arc, time::Instant};
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient, StreamHandler};
 use model::id::CallId;
 use rtp::{Channel, Event, Output, SessionConfig, SilenceKind};
+use socket2::SockRef;
 use tokio::net::UdpSocket;
 use tracing::{debug, info, warn};
 
@@ -26,7 +27,7 @@ use self::{
     tape::Tape,
 };
 use super::{
-    io::{Alarm, AlarmRang, Readable, ReadableStream},
+    io::{Alarm, AlarmRang, Readable, ReadableStream, take_arrived},
     message::{
         AgentOrder, FileRead, FinishRecording, Listen, MediaCommand, MediaEvent, MediaPlan, ReadFile,
         RecordingDone,
@@ -192,7 +193,9 @@ impl RtpSession {
                         Channel::Rtp => &self.sockets.rtp,
                         Channel::Rtcp => &self.sockets.rtcp,
                     };
-                    if socket.try_send_to(&packet, destination).is_err() {
+                    // Not `try_send_to`: it refuses until the reactor has seen the socket once, which costs the first
+                    // packet of every call.
+                    if SockRef::from(&**socket).send_to(&packet, &destination.into()).is_err() {
                         self.send_errors += 1;
                     }
                 }
@@ -228,6 +231,15 @@ impl RtpSession {
         self.drain(now);
     }
 
+    /// What the caller said before hanging up may still lie in the socket when the BYE has already been read from its own.
+    fn receive_rest(&mut self, now: Instant) {
+        let socket = self.sockets.rtp.clone();
+        for _ in 0..MAX_BATCH {
+            let Some((length, source)) = take_arrived(&socket, &mut self.buffer) else { break };
+            self.take(RTP, source, length, now);
+        }
+    }
+
     fn take(&mut self, tag: u8, source: SocketAddr, length: usize, now: Instant) {
         let Phase::Open(leg) = &mut self.phase else { return };
         let datagram = &self.buffer[..length];
@@ -241,6 +253,7 @@ impl RtpSession {
     fn close(&mut self, done: Option<Recipient<RecordingDone>>) {
         self.closed = true;
         let now = Instant::now();
+        self.receive_rest(now);
         if let Phase::Open(leg) = &mut self.phase {
             leg.session.close(now);
         }

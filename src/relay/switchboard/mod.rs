@@ -4,10 +4,16 @@
 //! [`ClientEvent`]s. Knows nothing of SIP messages, packets or sockets.
 
 mod backlog;
+mod guard;
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use actix::{Actor, AsyncContext, Context, Handler, MessageResult, Recipient, ResponseFuture};
+use actix::{Actor, AsyncContext, Context, Handler, Recipient, ResponseFuture};
 use model::{
     call::{Direction, EndLabel},
     event::Event,
@@ -17,18 +23,22 @@ use sip::sdp::LocalMedia;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
-use self::backlog::Backlog;
+pub use self::guard::DialRules;
+use self::{
+    backlog::Backlog,
+    guard::{DialGuard, Refusal},
+};
 use super::{
     call::{CallSettings, NewCall},
     message::{
         AgentMedia, AgentOrder, CallCommand, CallHandle, CallNews, CallReport, Census, CensusRequest,
         ClientEvent, ClientId, Connect, Disconnect, DrainSip, HandOver, IncomingCall, Listen, PlaceCall,
-        SessionClaim, Shutdown, SipAction, SipCommand, SipDrained,
+        SessionClaim, Shutdown, SipAction, SipCensusRequest, SipCommand, SipDrained,
     },
     rtp_ports::{PortLease, RtpPorts},
 };
 use crate::{
-    config::{LostAction, NumberPattern},
+    config::LostAction,
     http::{Part, Readiness, Up},
     logging::Pii,
     metrics::Metrics,
@@ -36,8 +46,8 @@ use crate::{
 
 /// The limits and habits of a relay.
 pub struct SwitchboardSettings {
-    /// Checks the number of a CALL.
-    pub number_pattern: NumberPattern,
+    /// Which calls clients may place.
+    pub dialling: DialRules,
     /// Calls at once; `None`: as many as there are ports.
     pub max_calls: Option<usize>,
     /// What becomes of calls when the last client is gone.
@@ -67,11 +77,14 @@ pub struct SipPort {
     pub commands: Recipient<SipCommand>,
     /// For the end.
     pub drain: Recipient<DrainSip>,
+    /// What is left on the wire.
+    pub census: Recipient<SipCensusRequest>,
 }
 
 /// See the module's documentation.
 pub struct Switchboard {
     settings: SwitchboardSettings,
+    guard: DialGuard,
     ports: RtpPorts,
     sip: Option<SipPort>,
     spawn: SpawnCall,
@@ -99,13 +112,6 @@ struct Stopping {
     clients_told: bool,
 }
 
-/// Why a call cannot be taken or placed.
-struct Refusal {
-    status: u16,
-    reason: &'static str,
-    label: EndLabel,
-}
-
 impl Switchboard {
     /// A switchboard without calls. It takes none until it is given its wire ([`SipPort`]).
     pub fn new(
@@ -118,6 +124,7 @@ impl Switchboard {
         Self {
             _up: readiness.up(Part::WebSocket),
             readiness,
+            guard: DialGuard::new(settings.dialling.clone()),
             settings,
             ports,
             sip: None,
@@ -135,14 +142,14 @@ impl Switchboard {
     fn admit(&self) -> Result<PortLease, Refusal> {
         let unavailable = |label| Refusal { status: 503, reason: "Service Unavailable", label };
         if self.stopping.is_some() {
-            return Err(unavailable(EndLabel::Shutdown));
+            return Err(unavailable(EndLabel::Shutdown.as_str()));
         }
         if self.settings.max_calls.is_some_and(|limit| self.calls.len() >= limit) {
-            return Err(unavailable(EndLabel::TooManyCalls));
+            return Err(unavailable(EndLabel::TooManyCalls.as_str()));
         }
         self.ports.lease().map_err(|error| {
             warn!(%error, "call refused");
-            Refusal { status: 503, reason: "No RTP ports available", label: EndLabel::NoFreePort }
+            Refusal { status: 503, reason: "No RTP ports available", label: EndLabel::NoFreePort.as_str() }
         })
     }
 
@@ -153,17 +160,14 @@ impl Switchboard {
         let new = NewCall::inbound(incoming.id, incoming.phone, offer, local, &self.settings.call);
         let new = new.map_err(|error| {
             info!(%error, "call refused");
-            Refusal { status: error.status(), reason: "Not Acceptable Here", label: error.label() }
+            Refusal { status: error.status(), reason: "Not Acceptable Here", label: error.label().as_str() }
         })?;
         self.start(new, lease, None);
         Ok(())
     }
 
     fn place_call(&mut self, client: ClientId, phone: &str) -> Result<CallId, Refusal> {
-        if !self.settings.number_pattern.matches(phone) {
-            let label = EndLabel::BadNumber;
-            return Err(Refusal { status: 484, reason: "Address Incomplete", label });
-        }
+        self.guard.check(phone, Instant::now())?;
         let lease = self.admit()?;
         let id = self.new_id();
         let local = self.local_media("relay", "Call", &lease);
@@ -340,7 +344,7 @@ impl Handler<IncomingCall> for Switchboard {
         let call = incoming.id.clone();
         if let Err(Refusal { status, label, .. }) = self.take_call(incoming) {
             self.metrics.calls.refused(Direction::Inbound, label);
-            info!(call_id = %call, status, reason = %label, "inbound call refused");
+            info!(call_id = %call, status, reason = label, "inbound call refused");
             let retry_after = (status == 503).then_some(RETRY_AFTER);
             if let Some(sip) = &self.sip {
                 sip.commands.do_send(SipCommand { call, action: SipAction::Refuse { status, retry_after } });
@@ -460,14 +464,20 @@ impl Handler<Shutdown> for Switchboard {
 }
 
 impl Handler<CensusRequest> for Switchboard {
-    type Result = MessageResult<CensusRequest>;
+    type Result = ResponseFuture<Census>;
 
     fn handle(&mut self, _: CensusRequest, _: &mut Context<Self>) -> Self::Result {
-        MessageResult(Census {
+        let own = Census {
             calls: self.calls.len(),
             ports: self.ports.in_use(),
             clients: self.clients.len(),
             backlog: self.backlog.len(),
+            sip: Default::default(),
+        };
+        let wire = self.sip.as_ref().map(|sip| sip.census.clone());
+        Box::pin(async move {
+            let Some(wire) = wire else { return own };
+            Census { sip: wire.send(SipCensusRequest).await.unwrap_or_default(), ..own }
         })
     }
 }

@@ -185,6 +185,7 @@ impl StreamHandler<Result<Message, ProtocolError>> for Socket {
             }
             Err(ProtocolError::Overflow) => self.close(CloseCause::TooBig, ctx),
             Err(_) if self.too_big.get() => self.close(CloseCause::TooBig, ctx),
+            Err(ProtocolError::Io(error)) if is_utf_8_error(&error) => self.close(CloseCause::NotUtf8, ctx),
             Err(error) => {
                 // Also how a peer that vanished is reported.
                 debug!(%error, "WebSocket connection");
@@ -192,6 +193,12 @@ impl StreamHandler<Result<Message, ProtocolError>> for Socket {
             }
         }
     }
+}
+
+/// The library reports an unfragmented text that is not UTF-8 like a fault of the connection, with no more than the words
+/// of [`std::str::Utf8Error`].
+fn is_utf_8_error(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::Other && error.to_string().contains("utf-8")
 }
 
 /// What the peer is told; nothing where it does not listen any more.

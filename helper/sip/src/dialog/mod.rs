@@ -86,15 +86,6 @@ impl Dialog {
         })
     }
 
-    /// Compares a request's CSeq with the last one and remembers the higher (RFC 3261 §12.2.2).
-    pub(crate) fn take_remote_seq(&mut self, number: u32) -> Order {
-        let order = order(self.remote_seq, number);
-        if order == Order::New {
-            self.remote_seq = Some(number);
-        }
-        order
-    }
-
     /// The CSeq number of our next request.
     pub(crate) fn next_local_seq(&mut self) -> u32 {
         self.local_seq += 1;

@@ -13,11 +13,12 @@ pub(crate) struct Fault {
     status: StatusCode,
     reason: Option<&'static str>,
     headers: Vec<(HeaderName, String)>,
+    to_tag: Option<String>,
 }
 
 impl Fault {
     pub(crate) fn new(status: StatusCode) -> Self {
-        Self { status, reason: None, headers: Vec::new() }
+        Self { status, reason: None, headers: Vec::new(), to_tag: None }
     }
 
     /// With a reason phrase that says what is wrong.
@@ -34,13 +35,22 @@ impl Fault {
         self
     }
 
-    /// Sends it. The To tag is a hash of the request, so a retransmission gets the same one.
+    /// With the To tag of the call that the request belongs to.
+    pub(crate) fn tagged(mut self, tag: Option<String>) -> Self {
+        self.to_tag = tag;
+        self
+    }
+
+    /// Sends it. Without a call the To tag is a hash of the request, so a retransmission gets the same one.
     pub(crate) fn send(self, core: &mut Core, source: SocketAddr, request: &Message, via: &Via) {
         let call_id = request.call_id().unwrap_or_default();
-        let tag = core.random.hash().text(via.branch.as_deref().unwrap_or("")).text(&call_id).finish();
+        let tag = self.to_tag.unwrap_or_else(|| {
+            let hash = core.random.hash().text(via.branch.as_deref().unwrap_or("")).text(&call_id).finish();
+            format!("{hash:016x}")
+        });
         let mut builder = ResponseBuilder::to_request(request, self.status, self.reason)
             .received_from(source)
-            .to_tag(&format!("{tag:016x}"))
+            .to_tag(&tag)
             .header(HeaderName::Server, &core.config.user_agent);
         for (name, value) in self.headers {
             builder = builder.header(name, value);

@@ -66,7 +66,9 @@ impl Endpoint {
             (Ok(_), Method::Cancel) => {
                 match ServerKey::of_request(&self.core.random, request, &via, &Method::Invite) {
                     Ok(invite) if self.servers.get(invite).is_some() => {
-                        Fault::new(StatusCode::OK).send(&mut self.core, source, request, &via);
+                        // The tag of the INVITE's own responses (RFC 3261 §9.2).
+                        let tag = self.local_tag(invite);
+                        Fault::new(StatusCode::OK).tagged(tag).send(&mut self.core, source, request, &via);
                         self.receive_cancel(now, invite);
                         Ok(())
                     }
@@ -106,7 +108,7 @@ impl Endpoint {
             Some(Method::Options) => {
                 check_request_uri(request)?;
                 check_require(request)?;
-                Err(self.capabilities())
+                Err(self.capabilities(false))
             }
             Some(Method::Bye | Method::Update) => Err(Fault::new(StatusCode::CALL_DOES_NOT_EXIST)),
             _ => Err(Fault::new(StatusCode::METHOD_NOT_ALLOWED).header(HeaderName::Allow, ALLOW.to_owned())),
@@ -114,8 +116,9 @@ impl Endpoint {
     }
 
     /// The answer to OPTIONS (RFC 3261 §11.2): the one that an INVITE would get, and what is understood.
-    pub(crate) fn capabilities(&self) -> Fault {
-        let answer = if self.core.draining {
+    /// Inside a dialog it is 200 while draining too: the call goes on.
+    pub(crate) fn capabilities(&self, in_dialog: bool) -> Fault {
+        let answer = if self.core.draining && !in_dialog {
             Fault::retry_after(StatusCode::SERVICE_UNAVAILABLE, self.core.config.limits.retry_after)
         } else {
             Fault::new(StatusCode::OK)

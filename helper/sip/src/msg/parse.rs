@@ -3,10 +3,11 @@
 //! Reading goes on after the first fault, so that the rest can still be used to answer it.
 
 use bytes::Bytes;
-use memchr::{memchr, memchr2, memchr2_iter, memmem};
+use memchr::{memchr, memchr2, memmem};
 
+use super::head::{Head, start_line};
 use super::message::{Header, Headers};
-use super::{ByteStr, HeaderName, Message, Method, ParseError, ParseErrorKind, StartLine, StatusCode, scan};
+use super::{ByteStr, HeaderName, Message, ParseError, ParseErrorKind, scan};
 
 /// What a message may measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,35 +82,6 @@ pub fn parse_datagram(datagram: Bytes, limits: &Limits) -> Result<Message, Parse
     }
 }
 
-/// The head of a datagram, as bytes and, when it is UTF-8, as text.
-struct Head {
-    bytes: Bytes,
-    text: Option<ByteStr>,
-}
-
-impl Head {
-    fn new(bytes: Bytes) -> Self {
-        Self { text: ByteStr::from_utf8(bytes.clone()), bytes }
-    }
-
-    /// A part of the head as text, and whether it had to be read as ISO 8859-1.
-    fn text(&self, from: usize, to: usize) -> (ByteStr, bool) {
-        match &self.text {
-            Some(text) => match text.get(from..to) {
-                Some(part) => (text.share(part), false),
-                None => (ByteStr::new(), false),
-            },
-            None => {
-                let bytes = self.bytes.slice(from..to);
-                match ByteStr::from_utf8(bytes.clone()) {
-                    Some(text) => (text, false),
-                    None => (ByteStr::from_bytes_lossless(bytes), true),
-                }
-            }
-        }
-    }
-}
-
 /// The lines of a head as ranges without their line ends, folded ones joined, up to the empty line.
 struct Lines<'a> {
     bytes: &'a [u8],
@@ -180,63 +152,6 @@ fn check_nul(head: &[u8], fault: &mut Option<ParseErrorKind>) {
     }
 }
 
-/// Reads the first line. An error means that it is no start line of SIP at all; a smaller fault is noted in `fault`.
-fn start_line(
-    head: &Head,
-    from: usize,
-    to: usize,
-    fault: &mut Option<ParseErrorKind>,
-) -> Result<StartLine, ParseErrorKind> {
-    let line = &head.bytes[from..to];
-    if memchr2_iter(b'\r', b'\n', line).next().is_some() {
-        return Err(ParseErrorKind::StartLine);
-    }
-    if line.get(..4).is_some_and(|s| s.eq_ignore_ascii_case(b"SIP/")) {
-        let (version, rest) = cut(line, b' ').ok_or(ParseErrorKind::StartLine)?;
-        if !version.eq_ignore_ascii_case(b"SIP/2.0") {
-            return Err(ParseErrorKind::Version);
-        }
-        let (code, reason) = cut(rest, b' ').unwrap_or((rest, b""));
-        let status = match code {
-            [a @ b'1'..=b'6', b @ b'0'..=b'9', c @ b'0'..=b'9'] => {
-                StatusCode::new([a, b, c].iter().fold(0, |n, &&d| n * 10 + u16::from(d - b'0')))
-            }
-            _ => None,
-        };
-        let status = status.ok_or(ParseErrorKind::Status)?;
-        return Ok(StartLine::Response { status, reason: head.text(to - reason.len(), to).0 });
-    }
-    let blank = |b: &u8| matches!(b, b' ' | b'\t');
-    let method_end = line.iter().position(blank).ok_or(ParseErrorKind::StartLine)?;
-    let line_end = line.len() - line.iter().rev().take_while(|b| blank(b)).count();
-    let version_begin = line[..line_end].iter().rposition(blank).map_or(0, |at| at + 1);
-    let version = &line[version_begin..line_end];
-    if version_begin < method_end
-        || !scan::is_token(&line[..method_end])
-        || !version.get(..4).is_some_and(|s| s.eq_ignore_ascii_case(b"SIP/"))
-    {
-        return Err(ParseErrorKind::StartLine);
-    }
-    let between = &line[method_end..version_begin];
-    let uri_begin = method_end + between.iter().take_while(|b| blank(b)).count();
-    let uri_end = (version_begin - between.iter().rev().take_while(|b| blank(b)).count()).max(uri_begin);
-    let uri = &line[uri_begin..uri_end];
-    if !version.eq_ignore_ascii_case(b"SIP/2.0") {
-        set(fault, ParseErrorKind::Version);
-    }
-    if uri.is_empty() || uri.iter().any(|&b| b <= b' ' || b == 0x7f || b"<>\"".contains(&b)) {
-        set(fault, ParseErrorKind::RequestUri);
-    }
-    let single = |at: usize, next: usize| at + 1 == next && line[at] == b' ';
-    if !single(method_end, uri_begin) || !single(uri_end, version_begin) || line_end != line.len() {
-        set(fault, ParseErrorKind::StartLine);
-    }
-    Ok(StartLine::Request {
-        method: Method::from(head.text(from, from + method_end).0),
-        uri: head.text(from + uri_begin, from + uri_end).0,
-    })
-}
-
 /// Reads one header line; `None` when it has no colon or its name is no token.
 fn header_line(head: &Head, from: usize, to: usize) -> Option<Header> {
     let line = &head.bytes[from..to];
@@ -290,18 +205,14 @@ fn body(rest: Bytes, length: Option<u64>, limits: &Limits) -> Result<Bytes, Pars
     Ok(rest.slice(..expected))
 }
 
-fn cut(line: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
-    let at = memchr(byte, line)?;
-    Some((&line[..at], &line[at + 1..]))
-}
-
 /// Notes a fault unless an earlier one is there.
-fn set(fault: &mut Option<ParseErrorKind>, kind: ParseErrorKind) {
+pub(crate) fn set(fault: &mut Option<ParseErrorKind>, kind: ParseErrorKind) {
     fault.get_or_insert(kind);
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Method, StartLine, StatusCode};
     use super::*;
 
     fn parse(text: &str) -> Result<Message, ParseErrorKind> {

@@ -10,6 +10,8 @@ use bytestring::ByteString;
 
 /// UTF-8 text that is a view into a shared buffer: cloning and slicing count a reference and copy nothing.
 ///
+/// A view keeps the whole datagram in memory; what lives as long as a call should be copied out (`to_string`).
+///
 /// A header line that is not UTF-8 becomes text by reading each byte as ISO 8859-1, which loses nothing.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteStr(ByteString);

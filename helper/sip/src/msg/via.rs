@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::{ByteStr, HeaderError, HeaderName, Host, Params, scan, uri};
+use super::{ByteStr, HeaderError, HeaderName, Host, Params, host, scan};
 
 /// The transport that a Via names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ impl Via {
         }
         let (transport, rest) = rest.trim_start_matches(scan::is_blank).split_once(scan::is_blank)?;
         let (sent_by, params) = rest.split_at(memchr::memchr(b';', rest.as_bytes()).unwrap_or(rest.len()));
-        let (host, port) = uri::host_port(value, sent_by).ok()?;
+        let (host, port) = host::host_port(value, sent_by).ok()?;
         if matches!(&host, Host::Name(name) if name.is_empty()) || !scan::quotes_close(params) {
             return None;
         }

@@ -228,6 +228,13 @@ impl Up {
     }
 }
 
+impl Calling {
+    /// The early dialog with this tag.
+    pub(crate) fn early(&mut self, remote_tag: &str) -> Option<&mut Early> {
+        self.early.iter_mut().find(|early| *early.remote_tag == *remote_tag)
+    }
+}
+
 impl OurOffer {
     pub(crate) fn timer(&self) -> TimerKey {
         match self.phase {

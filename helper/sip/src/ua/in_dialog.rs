@@ -40,7 +40,7 @@ impl Endpoint {
             // Hung up already: only the ACK or a BYE is still awaited.
             return Err(unknown());
         }
-        match (take_seq(&mut call.state, from_tag, cseq.number), &cseq.method) {
+        match (order(last_seq(&mut call.state, from_tag), cseq.number), &cseq.method) {
             (Order::Old, _) => {
                 return Err(Fault::because(StatusCode::SERVER_INTERNAL_ERROR, "CSeq Out Of Order"));
             }
@@ -48,13 +48,24 @@ impl Endpoint {
             (Order::New | Order::Same, _) => {}
         }
         check_require(request)?;
+        let sdp = match cseq.method {
+            Method::Invite | Method::Update => {
+                self.admit_transaction()?;
+                sdp_of(request)?
+            }
+            _ => None,
+        };
         let head = ResponseHead::new(request, via, source, to_tag);
         let head = head.ok_or_else(|| Fault::new(StatusCode::BAD_REQUEST))?;
+        // Only now: a request that is refused without a transaction gets the same answer when it comes again.
+        if let Some(state) = self.calls.state(key) {
+            note_seq(state, from_tag, cseq.number);
+        }
         match cseq.method {
             Method::Bye => self.receive_bye(now, key, request, (server, head)),
-            Method::Invite => self.receive_reinvite(now, key, request, (server, head), source)?,
-            Method::Update => self.receive_update(now, key, request, (server, head))?,
-            _ => return Err(self.capabilities()),
+            Method::Invite => self.receive_reinvite(now, key, (request, sdp), (server, head), source),
+            Method::Update => self.receive_update(now, key, (request, sdp), (server, head)),
+            _ => return Err(self.capabilities(true)),
         }
         Ok(())
     }
@@ -93,12 +104,10 @@ impl Endpoint {
         &mut self,
         now: Instant,
         key: CallKey,
-        request: &Message,
+        (request, sdp): (&Message, Option<Bytes>),
         (server, head): (ServerKey, ResponseHead),
         source: SocketAddr,
-    ) -> Result<(), Fault> {
-        let sdp = sdp_of(request)?;
-        self.admit_transaction()?;
+    ) {
         let cseq = request.cseq().map_or(0, |cseq| cseq.number);
         let trying = head.response(100, "Trying", &[], None);
         let destination = head.destination;
@@ -127,18 +136,15 @@ impl Endpoint {
             }
             None => self.core.event(Event::Offer { call: key, sdp, method: OfferMethod::Invite }),
         }
-        Ok(())
     }
 
     fn receive_update(
         &mut self,
         now: Instant,
         key: CallKey,
-        request: &Message,
+        (request, sdp): (&Message, Option<Bytes>),
         (server, head): (ServerKey, ResponseHead),
-    ) -> Result<(), Fault> {
-        let sdp = sdp_of(request)?;
-        self.admit_transaction()?;
+    ) {
         let retry_after = self.core.random.below(11).to_string();
         let pending = [("Retry-After", retry_after.as_str())];
         let contact = compose::contact(&self.core.config);
@@ -158,7 +164,7 @@ impl Endpoint {
                 up.theirs = Some(Box::new(TheirOffer { server, head, invite: false, cseq }));
                 self.servers.start_plain(server, key, destination);
                 self.core.event(Event::Offer { call: key, sdp, method: OfferMethod::Update });
-                return Ok(());
+                return;
             }
             (Some(State::Up(up)), None) => {
                 up.dialog.refresh_target(request);
@@ -171,7 +177,6 @@ impl Endpoint {
             (Some(State::Calling(_)), None) => (StatusCode::OK, &accepted[..]),
         };
         self.reply_plain(now, key, server, &head, (status.as_u16(), status.reason()), lines);
-        Ok(())
     }
 
     /// Answers a request other than INVITE from a transaction, so its retransmission gets the same answer.
@@ -226,22 +231,25 @@ impl Up {
     }
 }
 
-fn take_seq(state: &mut State, remote_tag: &str, number: u32) -> Order {
+/// The last CSeq number of the peer; in an early dialog that is not known yet there is none.
+fn last_seq(state: &mut State, remote_tag: &str) -> Option<u32> {
     match state {
-        State::Ringing(ringing) => ringing.dialog.take_remote_seq(number),
-        State::Up(up) => up.dialog.take_remote_seq(number),
-        State::Leaving(leaving) => leaving.dialog.take_remote_seq(number),
-        State::Calling(calling) => {
-            match calling.early.iter_mut().find(|early| *early.remote_tag == *remote_tag) {
-                Some(early) => {
-                    let order = order(early.remote_seq, number);
-                    if order == Order::New {
-                        early.remote_seq = Some(number);
-                    }
-                    order
-                }
-                None => Order::New,
-            }
-        }
+        State::Ringing(ringing) => ringing.dialog.remote_seq,
+        State::Up(up) => up.dialog.remote_seq,
+        State::Leaving(leaving) => leaving.dialog.remote_seq,
+        State::Calling(calling) => calling.early(remote_tag).and_then(|early| early.remote_seq),
     }
+}
+
+fn note_seq(state: &mut State, remote_tag: &str, number: u32) {
+    let last = match state {
+        State::Ringing(ringing) => &mut ringing.dialog.remote_seq,
+        State::Up(up) => &mut up.dialog.remote_seq,
+        State::Leaving(leaving) => &mut leaving.dialog.remote_seq,
+        State::Calling(calling) => match calling.early(remote_tag) {
+            Some(early) => &mut early.remote_seq,
+            None => return,
+        },
+    };
+    *last = (*last).max(Some(number));
 }

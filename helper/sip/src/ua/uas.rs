@@ -190,6 +190,14 @@ impl Endpoint {
         name.end(&mut self.core, cause);
     }
 
+    /// The local tag of the ringing call that `server` opened.
+    pub(crate) fn local_tag(&mut self, server: ServerKey) -> Option<String> {
+        match self.calls.state(self.servers.get(server)?.owner?)? {
+            State::Ringing(ringing) => Some(ringing.dialog.local.rsplit_once(";tag=")?.1.to_owned()),
+            _ => None,
+        }
+    }
+
     /// A CANCEL whose INVITE is `server` (RFC 3261 §9.2).
     pub(crate) fn receive_cancel(&mut self, now: Instant, server: ServerKey) {
         let Some(owner) =
