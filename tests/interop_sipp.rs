@@ -56,12 +56,17 @@ fn fifty_calls_with_media_are_recorded_sample_for_sample() {
     let sent = g711::decode_ulaw(&sent);
     for file in files {
         let recorded = recording::read_mono_8k(&file);
-        let found = recording::compare(&sent, &recorded)
-            .unwrap_or_else(|| panic!("{}: nothing of it", file.display()));
-        // The last packets may be under way when the BYE overtakes them.
-        assert!(found.skipped <= 800, "{}: {found:?}", file.display());
-        assert!(found.equal >= (SECONDS - 1) * 8000, "{}: {found:?}", file.display());
-        assert!(found.lead <= 4000 && found.tail <= 4000, "{}: {found:?}", file.display());
+        let packets = recorded.len() / 160;
+        // SIPp stops by another clock than it sends by: on a busy machine it is some packets off.
+        assert!(packets.abs_diff(SECONDS * 50) <= 25, "{}: {packets}", file.display());
+        let whole = recording::Match { lead: 0, skipped: 0, equal: packets * 160, tail: 0 };
+        assert_eq!(recording::compare(&sent, &recorded), Some(whole), "{}", file.display());
+        let totals = media_totals(&relay, &file);
+        let received = format!(" received={packets} lost=0 late=0 duplicate=0 foreign=0 ");
+        assert!(totals.contains(&received) && totals.contains(" send_errors=0"), "{totals}");
+        // The other direction flows from the answer to the end, without a pause.
+        let out: usize = totals.split(" sent=").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+        assert!(out.abs_diff(packets) <= 25, "{totals}");
     }
 }
 
@@ -129,7 +134,7 @@ fn calls_pass_a_proxy_that_records_two_routes() {
     called.assert_clean(1);
 
     let dir = TempDir::new("sipp");
-    let called = Sipp { port: called.port, ..Sipp::called(&dir, include_str!("interop/uas_echo.xml")) };
+    let called = Sipp::called(&dir, include_str!("interop/uas_echo.xml")).at(called.port);
     let mut telephone = called.answer(&programs[0], 1);
     let call_id = call_out(&mut ws);
     ws.send(&format!("BYE:{call_id}"));
@@ -155,6 +160,13 @@ fn calls_pass_a_proxy_that_records_two_routes() {
             == 5
     });
     assert!(complete, "five recordings hold what was sent");
+}
+
+/// What the relay says about the media of the call that was recorded here.
+fn media_totals(relay: &Relay, file: &Path) -> String {
+    let recording = relay.expect_log(&file.file_name().unwrap().to_string_lossy());
+    let call = recording.split("call_id=").nth(1).unwrap().split(' ').next().unwrap();
+    relay.expect_log(&format!("media closed call_id={call} "))
 }
 
 /// Places a call and waits until it is up; returns its id.

@@ -150,7 +150,7 @@ impl Relay {
         info!("SIP Server started on {sip_address}");
         info!("WebSocket Server started on {ws_address}");
         if test_line.is_some() {
-            TestLine::banner(ws_address).iter().for_each(|line| info!("{line}"));
+            TestLine::banner(ws_address, config.ws.tls.is_some()).iter().for_each(|line| info!("{line}"));
         }
         let arbiters = media.into_iter().chain([wire, disk]).collect();
         Ok(Self { switchboard, server, arbiters, test_line, sip_address, ws_address })

@@ -319,7 +319,7 @@ impl SipListener {
     }
 
     fn report_drained(&mut self) {
-        if self.draining.is_some() && self.endpoint.stats().calls == 0 {
+        if self.draining.is_some() && self.endpoint.is_settled() {
             if let Some(done) = self.draining.take() {
                 done.do_send(SipDrained);
             }

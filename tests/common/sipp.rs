@@ -30,6 +30,12 @@ impl Sipp {
         Self::new(dir, "called", scenario)
     }
 
+    /// The same on this SIP port.
+    pub fn at(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
     fn new(dir: &TempDir, name: &str, scenario: &str) -> Self {
         Self {
             scenario: dir.write(&format!("{name}.xml"), scenario),
