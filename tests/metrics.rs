@@ -46,7 +46,7 @@ fn call_is_counted_and_leaves_every_gauge_at_zero() {
     eventually_is(&relay, "sip_relay_sip_dialogs", 1.0);
 
     ws.send("CALL_ANS:nobody");
-    ws.send("RTP:nobody##AAAA");
+    ws.send("RTP:nobody##AAA=");
     call.bye();
     ws.expect_all(&[&format!("BYE:{call_id}")]);
     drop(ws);

@@ -186,8 +186,11 @@ impl StreamHandler<Result<Message, ProtocolError>> for Socket {
             Err(ProtocolError::Overflow) => self.close(CloseCause::TooBig, ctx),
             Err(_) if self.too_big.get() => self.close(CloseCause::TooBig, ctx),
             Err(ProtocolError::Io(error)) if is_utf_8_error(&error) => self.close(CloseCause::NotUtf8, ctx),
+            Err(ProtocolError::Io(error)) => {
+                debug!(%error, "WebSocket connection lost");
+                self.close(CloseCause::Lost, ctx);
+            }
             Err(error) => {
-                // Also how a peer that vanished is reported.
                 debug!(%error, "WebSocket connection");
                 self.close(CloseCause::BrokenFrame, ctx);
             }
