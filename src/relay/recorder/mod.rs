@@ -107,11 +107,10 @@ impl Handler<FinishRecording> for Recorder {
     type Result = ();
 
     fn handle(&mut self, finish: FinishRecording, _: &mut Context<Self>) {
-        if let Some(open) = self.open.remove(&finish.call).flatten() {
-            if let Err(error) = open.file.finish() {
-                self.metrics.recordings.failed.inc();
-                warn!(call_id = %finish.call, %error, "recording not completed");
-            }
+        let open = self.open.remove(&finish.call).flatten();
+        if let Some(Err(error)) = open.map(|open| open.file.finish()) {
+            self.metrics.recordings.failed.inc();
+            warn!(call_id = %finish.call, %error, "recording not completed");
         }
         if let Some(done) = finish.done {
             done.do_send(RecordingDone);

@@ -140,7 +140,6 @@ impl Switchboard {
     }
 
     fn admit(&self) -> Result<PortLease, Refusal> {
-        let unavailable = |label| Refusal { status: 503, reason: "Service Unavailable", label };
         if self.stopping.is_some() {
             return Err(unavailable(EndLabel::Shutdown.as_str()));
         }
@@ -154,6 +153,10 @@ impl Switchboard {
     }
 
     fn take_call(&mut self, incoming: IncomingCall) -> Result<(), Refusal> {
+        if self.calls.contains_key(&incoming.id) {
+            // The last call of this name is over on the wire, and its recording is not complete yet.
+            return Err(unavailable("same-call-id"));
+        }
         let lease = self.admit()?;
         let local = self.local_media("-", "-", &lease);
         let offer = incoming.offer.as_deref().unwrap_or_default();
@@ -298,13 +301,15 @@ impl Switchboard {
                 client.do_send(ClientEvent::Close);
             }
         }
-        if self.clients.is_empty() {
-            if let Some(done) = stopping.done.take() {
-                // Nobody waits any more if main has run out of patience.
-                let _ = done.send(());
-            }
+        if let Some(done) = stopping.done.take_if(|_| self.clients.is_empty()) {
+            // Nobody waits any more if main has run out of patience.
+            let _ = done.send(());
         }
     }
+}
+
+fn unavailable(label: &'static str) -> Refusal {
+    Refusal { status: 503, reason: "Service Unavailable", label }
 }
 
 impl Entry {
