@@ -90,8 +90,9 @@ const CASES: &[Case] = &[
 #[test]
 fn each_setting_reaches_its_field() {
     for (name, value, others, taken) in CASES {
-        let without = Setup::new().env(others).load().unwrap().config;
-        assert!(!taken(&without), "{name}: the test's value is the default");
+        // Half of a pair is refused, which is not the test's value either.
+        let without = Setup::new().env(others).load().is_ok_and(|loaded| taken(&loaded.config));
+        assert!(!without, "{name}: the test's value is the default");
         let with = Setup::new().env(others).env(&[(name, value)]).load().unwrap().config;
         assert!(taken(&with), "{name}={value} gave {with:?}");
     }
