@@ -74,10 +74,7 @@ fn response(challenge: &Challenge, input: &DigestInput<'_>) -> String {
         Some(qop) => {
             let count = format!("{:08x}", input.nonce_count);
             let qop = qop.as_str().as_bytes();
-            hash(
-                algorithm,
-                &[secret.as_bytes(), nonce, count.as_bytes(), cnonce, qop, request.as_bytes()],
-            )
+            hash(algorithm, &[secret.as_bytes(), nonce, count.as_bytes(), cnonce, qop, request.as_bytes()])
         }
     }
 }

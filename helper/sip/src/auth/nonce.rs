@@ -155,7 +155,11 @@ mod tests {
         assert_eq!(spend(0, "192.0.2.1", &nonce, 0), Spent);
         assert_eq!(spend(0, "192.0.2.1", &nonce, 1), Good);
         assert_eq!(spend(0, "192.0.2.1", &nonce, 1), Spent, "a replay");
-        assert_eq!(spend(0, "::ffff:192.0.2.1", &nonce, 2), Good, "the same host on a socket for both families");
+        assert_eq!(
+            spend(0, "::ffff:192.0.2.1", &nonce, 2),
+            Good,
+            "the same host on a socket for both families"
+        );
         assert_eq!(spend(300_000, "192.0.2.1", &nonce, 3), Good);
         assert_eq!(spend(300_001, "192.0.2.1", &nonce, 4), Spent, "too old");
     }

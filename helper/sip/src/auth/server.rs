@@ -39,9 +39,8 @@ impl AuthServer {
 
     /// With this user, in the place of an earlier one of the same name.
     pub fn user(mut self, name: &str, password: &str) -> Self {
-        let ha1 = |algorithm| {
-            Some(hash(algorithm, &[name.as_bytes(), self.realm.as_bytes(), password.as_bytes()]))
-        };
+        let ha1 =
+            |algorithm| Some(hash(algorithm, &[name.as_bytes(), self.realm.as_bytes(), password.as_bytes()]));
         let secrets = Secrets { md5: ha1(Algorithm::Md5), sha256: ha1(Algorithm::Sha256) };
         self.users.insert(name.to_owned(), secrets);
         self
@@ -246,8 +245,14 @@ mod tests {
 
     fn answer(challenge: &Challenge, username: &str, password: &str, nonce_count: u32) -> String {
         let credentials = &Credentials { username: username.into(), password: password.into() };
-        let input =
-            DigestInput { credentials, method: "INVITE", uri: "sip:b@h", body: b"", cnonce: "c", nonce_count };
+        let input = DigestInput {
+            credentials,
+            method: "INVITE",
+            uri: "sip:b@h",
+            body: b"",
+            cnonce: "c",
+            nonce_count,
+        };
         authorization(challenge, &input)
     }
 
@@ -264,7 +269,11 @@ mod tests {
             assert_eq!(gate.check(&answer(&challenge, "1001", "pw", 1)), Ok(()));
             let old = Challenge { qop: None, ..gate.challenge(at) };
             assert_eq!(gate.check(&answer(&old, "1001", "pw", 1)), Ok(()));
-            assert_eq!(gate.check(&answer(&old, "1001", "pw", 1)), Err(Refusal::Stale), "one use without qop");
+            assert_eq!(
+                gate.check(&answer(&old, "1001", "pw", 1)),
+                Err(Refusal::Stale),
+                "one use without qop"
+            );
         }
     }
 
