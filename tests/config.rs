@@ -45,6 +45,15 @@ const CASES: &[Case] = &[
     ("WS_MAX_MESSAGE_BYTES", "65536", &[], |c| c.ws.max_message_bytes == 65_536),
     ("WS_SEND_QUEUE_MAX", "10", &[], |c| c.ws.send_queue_max == 10),
     ("WS_RECV_QUEUE_MAX", "11", &[], |c| c.ws.recv_queue_max == 11),
+    ("SIP_ALLOWED_PEERS", "10.0.0.0/8, 192.0.2.1", &[], |c| c.sip.allowed_peers.len() == 2),
+    ("TLS_CERT", "a.pem", &[("TLS_KEY", "b.pem")], |c| {
+        c.ws.tls.as_ref().is_some_and(|tls| tls.cert.ends_with("a.pem"))
+    }),
+    ("TLS_KEY", "b.pem", &[("TLS_CERT", "a.pem")], |c| {
+        c.ws.tls.as_ref().is_some_and(|tls| tls.key.ends_with("b.pem"))
+    }),
+    ("CALL_ALLOWED_PREFIXES", "+886,09", &[], |c| c.relay.allowed_prefixes == ["+886", "09"]),
+    ("CALL_RATE_LIMIT", "5", &[], |c| c.relay.call_rate == Some(5)),
     ("WS_RESUME_SECONDS", "2.5", &[], |c| c.ws.resume_window == Duration::from_millis(2500)),
     ("WS_LOST_ACTION", "play:sorry.wav", &[], |c| {
         c.ws.lost_action == LostAction::Play("sorry.wav".to_owned())
@@ -393,8 +402,16 @@ fn password_needs_its_user() {
 
 #[test]
 fn guards_that_do_not_exist_yet_are_refused_not_ignored() {
-    let errors = Setup::new().file("SIP_ALLOWED_PEERS=10.0.0.0/8\n").errors();
-    assert!(errors.starts_with("SIP_ALLOWED_PEERS (.env file): this guard is not available yet"), "{errors}");
+    let errors = Setup::new().file("SIP_AUTH_USERS=a:b\n").errors();
+    assert!(errors.starts_with("SIP_AUTH_USERS (.env file): this guard is not available yet"), "{errors}");
+}
+
+#[test]
+fn certificate_and_key_come_together() {
+    let errors = Setup::new().env(&[("TLS_CERT", "cert.pem")]).errors();
+    assert!(errors.contains("set TLS_KEY as well"), "{errors}");
+    let errors = Setup::new().env(&[("TLS_KEY", "key.pem")]).errors();
+    assert!(errors.contains("set TLS_CERT as well"), "{errors}");
 }
 
 #[test]

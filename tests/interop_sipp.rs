@@ -8,16 +8,16 @@
 
 mod common;
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use common::pbx::{Invite, Pbx};
 use common::relay::Relay;
+use common::sipp::Sipp;
 use common::temp::TempDir;
-use common::tools::{self, Process};
+use common::tools;
 use common::ws::{Incoming, WsClient, classic_rtp};
-use common::{eventually, free_ports, recording, rtp_end};
+use common::{eventually, free_ports, recording, rtp_end, sip_proxy};
 use testkit::{g711, tone};
 
 const CALLEE: &str = "0912341234";
@@ -56,12 +56,17 @@ fn fifty_calls_with_media_are_recorded_sample_for_sample() {
     let sent = g711::decode_ulaw(&sent);
     for file in files {
         let recorded = recording::read_mono_8k(&file);
-        let found = recording::compare(&sent, &recorded)
-            .unwrap_or_else(|| panic!("{}: nothing of it", file.display()));
-        // The last packets may be under way when the BYE overtakes them.
-        assert!(found.skipped <= 800, "{}: {found:?}", file.display());
-        assert!(found.equal >= (SECONDS - 1) * 8000, "{}: {found:?}", file.display());
-        assert!(found.lead <= 4000 && found.tail <= 4000, "{}: {found:?}", file.display());
+        let packets = recorded.len() / 160;
+        // SIPp stops by another clock than it sends by: on a busy machine it is some packets off.
+        assert!(packets.abs_diff(SECONDS * 50) <= 25, "{}: {packets}", file.display());
+        let whole = recording::Match { lead: 0, skipped: 0, equal: packets * 160, tail: 0 };
+        assert_eq!(recording::compare(&sent, &recorded), Some(whole), "{}", file.display());
+        let totals = media_totals(&relay, &file);
+        let received = format!(" received={packets} lost=0 late=0 duplicate=0 foreign=0 ");
+        assert!(totals.contains(&received) && totals.contains(" send_errors=0"), "{totals}");
+        // The other direction flows from the answer to the end, without a pause.
+        let out: usize = totals.split(" sent=").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+        assert!(out.abs_diff(packets) <= 25, "{totals}");
     }
 }
 
@@ -111,8 +116,14 @@ fn calls_pass_a_proxy_that_records_two_routes() {
     let dir = TempDir::new("kamailio");
     let values = [("talk_ms", "4000".to_owned())];
     let called = Sipp::called(&dir, &tools::fill(include_str!("interop/uas_echo_bye.xml"), &values));
-    let config = kamailio_config(proxy_ports, called.port, relay.sip().port());
-    let _proxy = start_kamailio(&programs[1], &dir, &config, proxy_ports.0);
+    let config = [
+        ("second_port", proxy_ports.1.to_string()),
+        ("callee", CALLEE.to_owned()),
+        ("callee_port", called.port.to_string()),
+        ("relay_port", relay.sip().port().to_string()),
+    ];
+    let template = include_str!("interop/kamailio.cfg");
+    let _proxy = sip_proxy::start(&programs[1], &dir, template, proxy_ports.0, &config);
 
     // Out through the proxy, hung up by the telephone, then by us.
     let mut telephone = called.answer(&programs[0], 1);
@@ -123,7 +134,7 @@ fn calls_pass_a_proxy_that_records_two_routes() {
     called.assert_clean(1);
 
     let dir = TempDir::new("sipp");
-    let called = Sipp { port: called.port, ..Sipp::called(&dir, include_str!("interop/uas_echo.xml")) };
+    let called = Sipp::called(&dir, include_str!("interop/uas_echo.xml")).at(called.port);
     let mut telephone = called.answer(&programs[0], 1);
     let call_id = call_out(&mut ws);
     ws.send(&format!("BYE:{call_id}"));
@@ -149,6 +160,13 @@ fn calls_pass_a_proxy_that_records_two_routes() {
             == 5
     });
     assert!(complete, "five recordings hold what was sent");
+}
+
+/// What the relay says about the media of the call that was recorded here.
+fn media_totals(relay: &Relay, file: &Path) -> String {
+    let recording = relay.expect_log(&file.file_name().unwrap().to_string_lossy());
+    let call = recording.split("call_id=").nth(1).unwrap().split(' ').next().unwrap();
+    relay.expect_log(&format!("media closed call_id={call} "))
 }
 
 /// Places a call and waits until it is up; returns its id.
@@ -207,105 +225,4 @@ fn holds(file: &Path, sent: &[i16], samples: usize) -> bool {
     hound::WavReader::open(file).is_ok()
         && recording::compare(sent, &recording::read_mono_8k(file))
             .is_some_and(|m| m.equal >= samples && m.skipped <= 800)
-}
-
-/// One SIPp: its scenario and ports.
-struct Sipp {
-    scenario: PathBuf,
-    statistics: PathBuf,
-    dir: PathBuf,
-    port: u16,
-    media_port: u16,
-}
-
-impl Sipp {
-    /// A caller that sends `media` (µ-law) for `seconds`.
-    fn caller(dir: &TempDir, media: &[u8], seconds: usize) -> Self {
-        let file = dir.write("media.ul", media);
-        let values = [("media_file", file.display().to_string()), ("media_ms", (seconds * 1000).to_string())];
-        Self::new(dir, "caller", &tools::fill(include_str!("interop/uac_stream.xml"), &values))
-    }
-
-    /// A telephone that is called and echoes RTP.
-    fn called(dir: &TempDir, scenario: &str) -> Self {
-        Self::new(dir, "called", scenario)
-    }
-
-    fn new(dir: &TempDir, name: &str, scenario: &str) -> Self {
-        Self {
-            scenario: dir.write(&format!("{name}.xml"), scenario),
-            statistics: dir.path().join(format!("{name}.csv")),
-            dir: dir.path().to_owned(),
-            port: free_ports(2),
-            media_port: free_ports(4),
-        }
-    }
-
-    /// Starts `calls` calls to `user` at `target`, as many at a time as `at_once`, ten new ones a second.
-    fn start(
-        &self,
-        program: &Path,
-        target: std::net::SocketAddr,
-        user: &str,
-        calls: usize,
-        at_once: usize,
-    ) -> Process {
-        let (target, calls, at_once) = (target.to_string(), calls.to_string(), at_once.to_string());
-        self.run("sipp-caller", program, &[&target, "-s", user, "-m", &calls, "-l", &at_once, "-r", "10"])
-    }
-
-    /// Waits for `calls` calls and echoes their RTP.
-    fn answer(&self, program: &Path, calls: usize) -> Process {
-        let mut process = self.run("sipp-called", program, &["-rtp_echo", "-m", &calls.to_string()]);
-        process.expect_listening(self.port);
-        process
-    }
-
-    fn run(&self, name: &str, program: &Path, args: &[&str]) -> Process {
-        let (scenario, statistics) =
-            (self.scenario.display().to_string(), self.statistics.display().to_string());
-        let (port, media) = (self.port.to_string(), self.media_port.to_string());
-        let common =
-            ["-sf", &scenario, "-i", "127.0.0.1", "-mi", "127.0.0.1", "-p", &port, "-mp", &media, "-nostdin"];
-        let report = ["-trace_err", "-trace_stat", "-stf", &statistics, "-fd", "1"];
-        Process::start(name, program, &self.dir, &[args, &common, &report].concat())
-    }
-
-    /// SIPp's last statistics line: all calls succeeded, nothing was repeated, nothing unexpected came.
-    fn assert_clean(&self, calls: usize) {
-        let text = std::fs::read_to_string(&self.statistics).unwrap();
-        let mut lines = text.lines();
-        let names = lines.next().unwrap().split(';');
-        let count: HashMap<&str, &str> = names.zip(lines.last().unwrap().split(';')).collect();
-        assert_eq!(count["SuccessfulCall(C)"], calls.to_string());
-        for zero in
-            ["FailedCall(C)", "Retransmissions(C)", "OutOfCallMsgs(C)", "DeadCallMsgs(C)", "Warnings(C)"]
-        {
-            assert_eq!(count[zero], "0", "{zero}");
-        }
-    }
-}
-
-fn kamailio_config(ports: (u16, u16), callee_port: u16, relay_port: u16) -> String {
-    let libraries =
-        ["x86_64-linux-gnu", "aarch64-linux-gnu"].map(|arch| format!("/usr/lib/{arch}/kamailio/modules"));
-    let modules =
-        libraries.into_iter().find(|dir| Path::new(dir).is_dir()).expect("kamailio has its modules");
-    let values = [
-        ("port", ports.0.to_string()),
-        ("second_port", ports.1.to_string()),
-        ("callee", CALLEE.to_owned()),
-        ("callee_port", callee_port.to_string()),
-        ("relay_port", relay_port.to_string()),
-        ("modules", modules),
-    ];
-    tools::fill(include_str!("interop/kamailio.cfg"), &values)
-}
-
-fn start_kamailio(program: &Path, dir: &TempDir, config: &str, port: u16) -> Process {
-    let file = dir.write("kamailio.cfg", config).display().to_string();
-    let mut process =
-        Process::start("kamailio", program, dir.path(), &["-f", &file, "-DD", "-E", "-m", "32", "-M", "4"]);
-    process.expect_listening(port);
-    process
 }

@@ -81,7 +81,7 @@ fn queue_limit_lies_between_messages_and_never_inside_one() {
     let call = scene::inbound(&relay, &Pbx::new(), &mut ws, Invite::default());
     ws.send_pcm(&call.call_id(), &[4096; 16_000]);
     ws.send_pcm(&call.call_id(), &[8192; 8000]);
-    relay.expect_log("agent media refused");
+    relay.expect_log("command refused");
     let heard = call.rtp.next_packets(140);
     let payload = g711::encode_ulaw(&[4096; 160]);
     assert_eq!(scene::loud_payloads(&call.rtp.arrivals(), 0xff), vec![payload; 100], "of {}", heard.len());

@@ -17,7 +17,7 @@ use testkit::tone;
 const SENTENCE: Duration = Duration::from_secs(6);
 
 #[test]
-fn call_is_answered_speaks_and_echoes_a_tone() {
+fn call_is_answered_speaks_and_echoes_a_tone_and_a_key() {
     let relay = Relay::start(&[]);
     let mut client = WsClient::connect(relay.ws(), "mode=multi");
     let call = call(&mut client, "0912341234");
@@ -34,6 +34,9 @@ fn call_is_answered_speaks_and_echoes_a_tone() {
         heard.chunks(160).filter(|frame| tone::rms(frame) > 4000.0).flatten().copied().collect();
     assert!(loud.len() >= 6400, "{} samples of the tone came back", loud.len());
     assert!(tone::is_tone(&loud, 8000, 440.0, 1.0), "{:?}", tone::dominant_frequency(&loud, 8000));
+
+    client.send(&format!("DTMF:{call}##5"));
+    client.expect(&format!("DTMF:{call}##5##"));
 
     client.send(&format!("BYE:{call}"));
     client.expect(&format!("BYE:{call}"));

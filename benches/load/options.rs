@@ -38,6 +38,9 @@ pub struct Options {
     /// Settings for the relay
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub set: Vec<String>,
+    /// Another build of the relay, to compare two in one run
+    #[arg(long, value_name = "PATH", default_value = env!("CARGO_BIN_EXE_main"))]
+    pub relay: String,
     /// Also prints how much CPU each of the relay's threads took
     #[arg(long)]
     pub threads: bool,

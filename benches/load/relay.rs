@@ -134,12 +134,11 @@ pub fn pin_self(cpus: &str) -> bool {
 }
 
 fn command(options: &Options) -> Command {
-    let relay = env!("CARGO_BIN_EXE_main");
     let under = options.under.iter().flat_map(|text| text.split_whitespace());
     let pin = ["taskset", "-c", &options.relay_cpu];
     let can_pin =
         options.relay_cpu != ANY && Command::new("taskset").arg("-V").stdout(Stdio::null()).status().is_ok();
-    let mut words = pin.into_iter().take(if can_pin { 3 } else { 0 }).chain(under).chain([relay]);
+    let mut words = pin.into_iter().take(if can_pin { 3 } else { 0 }).chain(under).chain([options.relay.as_str()]);
     let mut command = Command::new(words.next().expect("the relay itself is a word"));
     command.args(words);
     command

@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     Config, ConfigErrors, FilesConfig, LoadError, Loaded, LogConfig, Problem, RelayConfig, RtpConfig, Secret,
-    SipConfig, SipServer, WsConfig,
+    SipConfig, SipServer, TlsFiles, WsConfig,
     cli::Cli,
     net,
     parse::{self, Parsed},
@@ -63,7 +63,7 @@ fn read_config(reader: &mut Reader<'_>, cwd: &Path) -> Config {
     let strict = reader.read("STRICT_CONFIG", parse::flag);
     Config {
         sip: read_sip(reader),
-        ws: read_ws(reader),
+        ws: read_ws(reader, cwd),
         rtp: read_rtp(reader),
         relay: read_relay(reader),
         files: read_files(reader, cwd),
@@ -122,7 +122,9 @@ fn read_sip(reader: &mut Reader<'_>) -> SipConfig {
         true => Err("registration is not available yet; leave it unset".to_owned()),
         false => Ok(false),
     });
+    let allowed_peers = reader.read_optional("SIP_ALLOWED_PEERS", parse::peers).unwrap_or_default();
     SipConfig {
+        allowed_peers,
         local,
         advertised_ip: advertised_ip.unwrap_or(ip),
         server,
@@ -159,7 +161,7 @@ fn advertised_ip(text: &str, local: IpAddr) -> Parsed<IpAddr> {
     Ok(ip)
 }
 
-fn read_ws(reader: &mut Reader<'_>) -> WsConfig {
+fn read_ws(reader: &mut Reader<'_>, cwd: &Path) -> WsConfig {
     // Not `read`: whether the default can be bound is up to the machine.
     let host = reader.read_optional("WS_HOST", net::local_tcp_ip).unwrap_or(Ipv4Addr::LOCALHOST.into());
     let port = reader.read("WS_PORT", parse::port_or_any);
@@ -188,6 +190,23 @@ fn read_ws(reader: &mut Reader<'_>) -> WsConfig {
         recv_queue_max: reader.read("WS_RECV_QUEUE_MAX", parse::count(1..=1_000_000)),
         resume_window: reader.read("WS_RESUME_SECONDS", parse::seconds),
         lost_action: reader.read("WS_LOST_ACTION", parse::lost_action),
+        tls: read_tls(reader, cwd),
+    }
+}
+
+fn read_tls(reader: &mut Reader<'_>, cwd: &Path) -> Option<TlsFiles> {
+    let mut file = |name| reader.read_optional(name, parse::line).map(|path| absolute(cwd, &path));
+    match (file("TLS_CERT"), file("TLS_KEY")) {
+        (Some(cert), Some(key)) => Some(TlsFiles { cert, key }),
+        (Some(_), None) => {
+            reader.problem("TLS_CERT", "a certificate needs its key; set TLS_KEY as well".to_owned());
+            None
+        }
+        (None, Some(_)) => {
+            reader.problem("TLS_KEY", "a key needs its certificate; set TLS_CERT as well".to_owned());
+            None
+        }
+        (None, None) => None,
     }
 }
 
@@ -224,6 +243,11 @@ fn read_relay(reader: &mut Reader<'_>) -> RelayConfig {
         ring_timeout: reader.read("RELAY_RING_TIMEOUT", parse::seconds),
         invite_timeout: reader.read("RELAY_INVITE_TIMEOUT", parse::seconds),
         number_pattern: reader.read("CALL_NUMBER_PATTERN", parse::number_pattern),
+        allowed_prefixes: reader.read_optional("CALL_ALLOWED_PREFIXES", parse::prefixes).unwrap_or_default(),
+        call_rate: match reader.read("CALL_RATE_LIMIT", parse::count(0..=10_000)) {
+            0 => None,
+            calls => Some(calls as u32),
+        },
         max_calls: match reader.read("MAX_CALLS", parse::count(0..=1_000_000)) {
             0 => None,
             calls => Some(calls),
@@ -313,7 +337,7 @@ impl Reader<'_> {
 
     /// Guards that do not exist yet: ignoring one would leave open what its user wanted closed.
     fn refuse_unavailable(&mut self) {
-        for name in ["SIP_AUTH_USERS", "SIP_ALLOWED_PEERS", "CALL_ALLOWED_PREFIXES", "CALL_RATE_LIMIT"] {
+        for name in ["SIP_AUTH_USERS"] {
             if let Some((_, origin)) = self.sources.lookup(name) {
                 let expected =
                     "this guard is not available yet; unset it, and restrict access by other means";

@@ -10,6 +10,7 @@ mod load;
 mod net;
 mod number_pattern;
 mod parse;
+mod peers;
 mod secret;
 mod settings;
 mod source;
@@ -28,6 +29,7 @@ use tracing::Level;
 pub use self::{
     error::{ConfigErrors, LoadError, Origin, Problem},
     number_pattern::NumberPattern,
+    peers::PeerNet,
     secret::Secret,
     settings::{SETTINGS, Setting},
 };
@@ -80,6 +82,8 @@ pub struct SipConfig {
     pub password: Option<Secret>,
     /// Whether to register with the PBX; `SIP_REGISTER`. Not available yet, so always false.
     pub register: bool,
+    /// Who may speak SIP with us besides the PBX; empty = anybody. `SIP_ALLOWED_PEERS`.
+    pub allowed_peers: Vec<PeerNet>,
 }
 
 /// The PBX that outbound calls go to.
@@ -148,6 +152,17 @@ pub struct WsConfig {
     pub resume_window: Duration,
     /// What becomes of calls that are up when the last client is gone for good; `WS_LOST_ACTION`.
     pub lost_action: LostAction,
+    /// What makes it `wss://` and `https://`; `TLS_CERT`, `TLS_KEY`.
+    pub tls: Option<TlsFiles>,
+}
+
+/// The files of a TLS server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate chain, PEM.
+    pub cert: PathBuf,
+    /// The private key, PEM.
+    pub key: PathBuf,
 }
 
 /// What becomes of calls that are up when the last client is gone for good.
@@ -175,6 +190,10 @@ pub struct RelayConfig {
     pub invite_timeout: Duration,
     /// Which numbers `CALL:` takes; `CALL_NUMBER_PATTERN`.
     pub number_pattern: NumberPattern,
+    /// What the numbers of `CALL:` begin with; empty = anything. `CALL_ALLOWED_PREFIXES`.
+    pub allowed_prefixes: Vec<String>,
+    /// Calls per second that clients may place; `None` = any. `CALL_RATE_LIMIT`.
+    pub call_rate: Option<u32>,
     /// Calls at once; `None` = as many as there are RTP ports. `MAX_CALLS`.
     pub max_calls: Option<usize>,
     /// How long a call may be up; `None` = for ever. `MAX_CALL_DURATION`.
@@ -253,6 +272,7 @@ impl Config {
                 username: None,
                 password: None,
                 register: false,
+                allowed_peers: Vec::new(),
             },
             rtp: RtpConfig {
                 port_start: 20_000,
@@ -275,8 +295,11 @@ impl Config {
                 recv_queue_max: 1000,
                 resume_window: Duration::from_secs(10),
                 lost_action: LostAction::Keep,
+                tls: None,
             },
             relay: RelayConfig {
+                allowed_prefixes: Vec::new(),
+                call_rate: None,
                 codecs: vec![Codec::Pcmu, Codec::Pcma],
                 answer_mode: AnswerMode::Auto,
                 ring_timeout: Duration::from_secs(30),

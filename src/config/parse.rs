@@ -5,7 +5,7 @@ use std::{ops::RangeInclusive, time::Duration};
 use model::audio::Codec;
 use tracing::Level;
 
-use super::{AnswerMode, LostAction, NumberPattern};
+use super::{AnswerMode, LostAction, NumberPattern, PeerNet};
 
 /// `Err`: what is expected, as the end of the sentence "NAME=value: ...".
 pub(super) type Parsed<T> = Result<T, String>;
@@ -99,6 +99,28 @@ pub(super) fn lost_action(text: &str) -> Parsed<LostAction> {
         (_, Some(file)) if !file.is_empty() => Ok(LostAction::Play(file.to_owned())),
         _ => Err("expected keep, hangup or play:FILE".to_owned()),
     }
+}
+
+/// Beginnings of numbers with commas between them.
+pub(super) fn prefixes(text: &str) -> Parsed<Vec<String>> {
+    let plain = |prefix: &str| {
+        let digits = prefix.strip_prefix('+').unwrap_or(prefix);
+        !prefix.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
+    };
+    let prefixes: Vec<_> = text.split(',').map(|prefix| prefix.trim().to_owned()).collect();
+    if prefixes.iter().all(|prefix| plain(prefix)) {
+        Ok(prefixes)
+    } else {
+        Err("expected digits, with + before them or not, with commas between: +8862,09".to_owned())
+    }
+}
+
+/// Networks with commas between them.
+pub(super) fn peers(text: &str) -> Parsed<Vec<PeerNet>> {
+    let nets = text.split(',').map(|net| net.trim().parse().ok()).collect::<Option<_>>();
+    nets.ok_or_else(|| {
+        "expected addresses or networks with commas between them: 10.0.0.9,192.168.0.0/16".to_owned()
+    })
 }
 
 pub(super) fn number_pattern(text: &str) -> Parsed<NumberPattern> {

@@ -12,6 +12,7 @@ mod sip_listener;
 mod switchboard;
 #[cfg(test)]
 pub(crate) mod testing;
+mod tls;
 mod ws_client;
 
 use std::{
@@ -24,6 +25,7 @@ use std::{
 };
 
 use actix::{Actor, Addr, Arbiter, ArbiterHandle, AsyncContext, Recipient};
+use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::{App, HttpServer, dev::ServerHandle, rt::net::TcpStream, web};
 use sip::{Endpoint, EndpointConfig};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -36,8 +38,8 @@ use self::{
     recorder::{Recorder, RecorderPort, cleanup},
     rtp_ports::RtpPorts,
     rtp_session::{MediaSettings, RtpSession},
-    sip_listener::{SipListener, Trunk},
-    switchboard::{SipPort, SpawnCall, SpawnedCall, Switchboard, SwitchboardSettings, WireUp},
+    sip_listener::{Peers, SipListener, Trunk},
+    switchboard::{DialRules, SipPort, SpawnCall, SpawnedCall, Switchboard, SwitchboardSettings, WireUp},
     ws_client::{ClientSettings, SwitchboardPort},
 };
 use crate::{
@@ -74,6 +76,9 @@ pub enum StartError {
     /// The test line, which takes outbound calls where there is no PBX, has no socket.
     #[error("test line (used without SIP_SERVER_IP): {0}")]
     TestLine(std_io::Error),
+    /// The certificate or its key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] tls::TlsError),
     /// The RTP range has no room.
     #[error("RTP_PORT_START..RTP_PORT_END: {0}")]
     Ports(#[from] rtp::ports::PortRangeError),
@@ -93,6 +98,7 @@ impl Relay {
         debug!(calls = ports.capacity(), "RTP ports");
         let sip_socket = bind_sip(config.sip.local)?;
         let sip_address = local_address(sip_socket.local_addr(), config.sip.local);
+        let tls = config.ws.tls.as_ref().map(tls::server_config).transpose()?;
         let http_socket = bind_http(config.ws.listen)?;
         let ws_address = local_address(http_socket.local_addr(), config.ws.listen);
         let test_line = start_test_line(config).map_err(StartError::TestLine)?;
@@ -125,12 +131,12 @@ impl Relay {
             });
             Switchboard::new(switchboard_settings(config, call_settings), ports, spawn)
         });
-        let server = start_http(config, http_socket, &switchboard);
+        let server = start_http(config, http_socket, tls, &switchboard);
 
         info!("SIP Server started on {sip_address}");
         info!("WebSocket Server started on {ws_address}");
         if test_line.is_some() {
-            TestLine::banner(ws_address).iter().for_each(|line| info!("{line}"));
+            TestLine::banner(ws_address, config.ws.tls.is_some()).iter().for_each(|line| info!("{line}"));
         }
         let arbiters = media.into_iter().chain([wire, disk]).collect();
         Ok(Self { switchboard, server, arbiters, test_line, sip_address, ws_address })
@@ -207,8 +213,10 @@ fn start_listener(
 ) -> Addr<SipListener> {
     let contact = SocketAddr::new(config.sip.advertised_ip, address.port());
     let endpoint = Endpoint::new(EndpointConfig::new(contact), seed());
+    let peers =
+        Peers::new(config.sip.allowed_peers.clone(), trunk.as_ref().map(|trunk| trunk.destination.ip()));
     SipListener::start_in_arbiter(&wire.handle(), move |_| {
-        SipListener::new(socket, endpoint, trunk, incoming)
+        SipListener::new(socket, endpoint, trunk, peers, incoming)
             // A bound, non-blocking UDP socket inside a runtime with I/O: there is nothing left that can fail.
             .expect("the SIP socket joins its arbiter")
     })
@@ -218,8 +226,8 @@ fn start_listener(
 fn trunk(config: &Config, test_line: Option<&TestLine>) -> Option<Trunk> {
     let invite_timeout = config.relay.invite_timeout;
     if let Some(test_line) = test_line {
-        let destination = test_line.address();
-        return Some(Trunk { destination, host: destination.to_string(), credentials: None, invite_timeout });
+        let (destination, host) = (test_line.address(), test_line.host());
+        return Some(Trunk { destination, host, credentials: None, invite_timeout });
     }
     config.sip.server_addr().zip(config.sip.server.as_ref()).map(|(destination, server)| Trunk {
         destination,
@@ -300,7 +308,11 @@ fn media_settings(config: &Config) -> MediaSettings {
 
 fn switchboard_settings(config: &Config, call: Arc<CallSettings>) -> SwitchboardSettings {
     SwitchboardSettings {
-        number_pattern: config.relay.number_pattern.clone(),
+        dialling: DialRules {
+            pattern: config.relay.number_pattern.clone(),
+            prefixes: config.relay.allowed_prefixes.clone(),
+            rate: config.relay.call_rate,
+        },
         max_calls: config.relay.max_calls,
         media_address: config.sip.advertised_ip,
         lost_action: config.ws.lost_action.clone(),
@@ -308,7 +320,12 @@ fn switchboard_settings(config: &Config, call: Arc<CallSettings>) -> Switchboard
     }
 }
 
-fn start_http(config: &Config, socket: TcpListener, switchboard: &Addr<Switchboard>) -> ServerHandle {
+fn start_http(
+    config: &Config,
+    socket: TcpListener,
+    tls: Option<rustls::ServerConfig>,
+    switchboard: &Addr<Switchboard>,
+) -> ServerHandle {
     let clients = ClientSettings {
         mode: config.ws.mode,
         send_queue: config.ws.send_queue_max,
@@ -334,15 +351,22 @@ fn start_http(config: &Config, socket: TcpListener, switchboard: &Addr<Switchboa
         App::new().app_data(web::Data::new(state)).default_service(web::to(http::serve))
     });
     let server = server.workers(cores()).disable_signals().tcp_nodelay(true).on_connect(|connection, _| {
-        if let Some(stream) = connection.downcast_ref::<TcpStream>() {
+        let plain = connection.downcast_ref::<TcpStream>();
+        let stream =
+            plain.or_else(|| connection.downcast_ref::<TlsStream<TcpStream>>().map(|tls| tls.get_ref().0));
+        if let Some(stream) = stream {
             // What a peer that vanished or never reads costs is bounded by this, and by nothing else.
             if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(TCP_USER_TIMEOUT)) {
                 debug!(%error, "TCP_USER_TIMEOUT");
             }
         }
     });
+    let listening = match tls {
+        Some(tls) => server.listen_rustls_0_23(socket, tls),
+        None => server.listen(socket),
+    };
     // The listener is bound and non-blocking is set by the server: `listen` only stores it.
-    let running = server.listen(socket).expect("a bound listener is taken").run();
+    let running = listening.expect("a bound listener is taken").run();
     let handle = running.handle();
     actix_web::rt::spawn(running);
     handle

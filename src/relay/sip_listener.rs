@@ -6,7 +6,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     io,
-    net::{SocketAddr, UdpSocket as StdUdpSocket},
+    net::{IpAddr, SocketAddr, UdpSocket as StdUdpSocket},
     rc::Rc,
     time::Instant,
 };
@@ -18,6 +18,7 @@ use model::{
     id::CallId,
 };
 use sip::{CallKey, Dial, DialError, EndCause, Endpoint, Event, Incoming, Output, Rejection};
+use socket2::SockRef;
 use tokio::net::UdpSocket;
 use tracing::{debug, info, warn};
 
@@ -29,7 +30,7 @@ use super::{
         SipEvent,
     },
 };
-use crate::logging::Pii;
+use crate::{config::PeerNet, logging::Pii};
 
 /// Where outbound calls go and who they come from.
 #[derive(Debug, Clone)]
@@ -50,11 +51,43 @@ pub struct SipListener {
     endpoint: Endpoint,
     alarm: Alarm,
     trunk: Option<Trunk>,
+    peers: Peers,
     switchboard: Recipient<IncomingCall>,
     routes: HashMap<CallKey, Route>,
     keys: HashMap<CallId, CallKey>,
     draining: Option<Recipient<SipDrained>>,
     buffer: Box<[u8]>,
+}
+
+/// Who may speak SIP with us.
+#[derive(Debug, Clone)]
+pub struct Peers {
+    /// Empty: anybody.
+    allowed: Vec<PeerNet>,
+    trunk: Option<IpAddr>,
+    strangers: u64,
+}
+
+impl Peers {
+    /// These networks, and the trunk; no networks: anybody.
+    pub fn new(allowed: Vec<PeerNet>, trunk: Option<IpAddr>) -> Self {
+        Self { allowed, trunk, strangers: 0 }
+    }
+
+    /// Whether a datagram from there is read at all. Those that are not are counted, and logged ever more seldom.
+    fn admit(&mut self, source: SocketAddr) -> bool {
+        let ip = source.ip();
+        let fine = self.allowed.is_empty()
+            || self.trunk == Some(ip)
+            || self.allowed.iter().any(|net| net.contains(ip));
+        if !fine {
+            self.strangers += 1;
+            if self.strangers.is_power_of_two() {
+                warn!(peer = %source, dropped = self.strangers, "SIP from outside SIP_ALLOWED_PEERS dropped");
+            }
+        }
+        fine
+    }
 }
 
 /// Who hears about a call.
@@ -75,6 +108,7 @@ impl SipListener {
         socket: StdUdpSocket,
         endpoint: Endpoint,
         trunk: Option<Trunk>,
+        peers: Peers,
         switchboard: Recipient<IncomingCall>,
     ) -> io::Result<Self> {
         Ok(Self {
@@ -82,6 +116,7 @@ impl SipListener {
             endpoint,
             alarm: Alarm::new(),
             trunk,
+            peers,
             switchboard,
             routes: HashMap::new(),
             keys: HashMap::new(),
@@ -103,8 +138,9 @@ impl SipListener {
     }
 
     fn send(&self, destination: SocketAddr, payload: &[u8]) {
+        // Not `try_send_to`: it refuses until the reactor has seen the socket once, and the first INVITE would be late.
         // A full socket buffer is a lost datagram, which SIP retransmits.
-        if let Err(error) = self.socket.try_send_to(payload, destination) {
+        if let Err(error) = SockRef::from(&*self.socket).send_to(payload, &destination.into()) {
             warn!(peer = %destination, %error, "SIP datagram not sent");
         }
     }
@@ -235,7 +271,7 @@ impl SipListener {
     }
 
     fn report_drained(&mut self) {
-        if self.draining.is_some() && self.endpoint.stats().calls == 0 {
+        if self.draining.is_some() && self.endpoint.is_settled() {
             if let Some(done) = self.draining.take() {
                 done.do_send(SipDrained);
             }
@@ -256,6 +292,7 @@ impl StreamHandler<Readable> for SipListener {
     fn handle(&mut self, _: Readable, _: &mut Context<Self>) {
         for _ in 0..MAX_BATCH {
             match self.socket.try_recv_from(&mut self.buffer) {
+                Ok((_, source)) if !self.peers.admit(source) => {}
                 Ok((length, source)) => {
                     let datagram = Bytes::copy_from_slice(&self.buffer[..length]);
                     self.endpoint.handle_datagram(Instant::now(), source, datagram);

@@ -8,7 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient, StreamHandler};
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Recipient, StreamHandler, WrapFuture,
+};
 use bytes::Bytes;
 use model::audio::Codec;
 use sip::{
@@ -278,11 +280,13 @@ impl Actor for Caller {
         let (readable, alarm) = self.wire.streams();
         ctx.add_stream(readable);
         ctx.add_stream(alarm);
-        if let Err(error) = self.place() {
-            self.state = State::Over;
-            self.finish(Err(error.into()), ctx);
-        }
-        self.drain(ctx);
+        ctx.wait(self.wire.writable().into_actor(self).map(|(), caller, ctx| {
+            if let Err(error) = caller.place() {
+                caller.state = State::Over;
+                caller.finish(Err(error.into()), ctx);
+            }
+            caller.drain(ctx);
+        }));
     }
 }
 

@@ -72,11 +72,17 @@ impl TestLine {
         self.address
     }
 
-    /// What to type next, one line of text each; `ws` is where clients connect.
-    pub fn banner(ws: SocketAddr) -> Vec<String> {
+    /// Its address as the host of a URI.
+    pub fn host(&self) -> String {
+        host(self.address.ip())
+    }
+
+    /// What to type next, one line of text each; `ws` is where clients connect, by TLS if `secure`.
+    pub fn banner(ws: SocketAddr, secure: bool) -> Vec<String> {
         let host = if ws.ip().is_unspecified() { "127.0.0.1".to_owned() } else { host(ws.ip()) };
+        let scheme = if secure { "wss" } else { "ws" };
         let first = format!(
-            "No SIP_SERVER_IP: outbound calls go to the test line. Connect ws://{host}:{}/ and type CALL:{EXAMPLE}",
+            "No SIP_SERVER_IP: outbound calls go to the test line. Connect {scheme}://{host}:{}/ and type CALL:{EXAMPLE}",
             ws.port()
         );
         let endings = ENDINGS.iter().map(|ending| format!("  CALL:{} {}", ending.example(), ending.says));
@@ -124,9 +130,71 @@ const STOP_DEADLINE: Duration = Duration::from_secs(1);
 mod tests {
     use super::*;
 
+    #[actix::test]
+    async fn caller_hears_the_sentence_and_the_line_hangs_up_and_leaves_nothing_behind() {
+        let line = line();
+        let report = call(&line, "0912340200").run().await.expect("the line answers");
+        assert!(report.answered_after < Duration::from_millis(1400), "an INVITE was lost: {report:?}");
+        assert!(report.rang && report.hung_up && report.audio() && report.heard.sound(), "{report:?}");
+        assert!(!report.heard.tone(), "the line speaks, it does not echo yet: {report:?}");
+        settles(&line, LineCensus { calls: 0, ports: 0 }).await;
+        line.stop().await;
+    }
+
+    #[actix::test]
+    async fn refused_caller_learns_the_status() {
+        let line = line();
+        let refused = call(&line, "0912340486").run().await.expect_err("the line is busy");
+        assert_eq!(refused.to_string(), "not answered: 486 Busy Here");
+        line.stop().await;
+    }
+
+    #[actix::test]
+    async fn call_beyond_the_limit_is_refused_and_holds_no_port() {
+        let line = line();
+        for _ in 0..100 {
+            actix::spawn(call(&line, "0912340408").run());
+        }
+        settles(&line, LineCensus { calls: 100, ports: 0 }).await;
+        let refused = call(&line, "0912341234").run().await.expect_err("the line is full");
+        assert_eq!(refused.to_string(), "not answered: 503 Service Unavailable");
+        settles(&line, LineCensus { calls: 100, ports: 0 }).await;
+        line.stop().await;
+    }
+
+    #[actix::test]
+    async fn line_in_ipv6_takes_calls() {
+        let Ok(line) = TestLine::start(Ipv6Addr::LOCALHOST.into()) else {
+            return eprintln!("skipped: this machine has no IPv6 loopback");
+        };
+        let refused = call(&line, "0912340603").run().await.expect_err("the line declines");
+        assert_eq!(refused.to_string(), "not answered: 603 Decline");
+        line.stop().await;
+    }
+
+    /// The line's own tasks may have a few steps to go.
+    async fn settles(line: &TestLine, expected: LineCensus) {
+        let settled = async {
+            while line.census().await != expected {
+                tokio::task::yield_now().await;
+            }
+        };
+        let settled = tokio::time::timeout(Duration::from_secs(5), settled).await;
+        assert!(settled.is_ok(), "{:?}", line.census().await);
+    }
+
+    fn line() -> TestLine {
+        TestLine::start(Ipv4Addr::LOCALHOST.into()).expect("loopback has a free port")
+    }
+
+    fn call(line: &TestLine, number: &str) -> TestCall {
+        let (number, caller) = (number.to_owned(), "0912345678".to_owned());
+        TestCall { destination: line.address(), number, caller, length: Duration::from_secs(20) }
+    }
+
     #[test]
     fn banner_names_the_address_to_connect_to_and_every_ending() {
-        let lines = TestLine::banner("127.0.0.1:8080".parse().expect("an address"));
+        let lines = TestLine::banner("127.0.0.1:8080".parse().expect("an address"), false);
         assert_eq!(
             lines[0],
             "No SIP_SERVER_IP: outbound calls go to the test line. Connect ws://127.0.0.1:8080/ and type CALL:0912341234"
@@ -137,9 +205,9 @@ mod tests {
 
     #[test]
     fn banner_names_an_address_that_can_be_connected_to() {
-        let any = TestLine::banner("0.0.0.0:80".parse().expect("an address"));
+        let any = TestLine::banner("0.0.0.0:80".parse().expect("an address"), false);
         assert!(any[0].contains("ws://127.0.0.1:80/"), "{}", any[0]);
-        let six = TestLine::banner("[::1]:80".parse().expect("an address"));
-        assert!(six[0].contains("ws://[::1]:80/"), "{}", six[0]);
+        let six = TestLine::banner("[::1]:80".parse().expect("an address"), true);
+        assert!(six[0].contains("wss://[::1]:80/"), "{}", six[0]);
     }
 }

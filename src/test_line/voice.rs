@@ -5,7 +5,10 @@
 
 use std::{io, net::SocketAddr, rc::Rc, sync::Arc, time::Instant};
 
-use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, Recipient, StreamHandler};
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, StreamHandler,
+    WrapFuture,
+};
 use audio::codec::Decoder;
 use model::audio::Codec;
 use rtp::{Channel, Event, Output, Session, SessionConfig};
@@ -126,7 +129,6 @@ impl Voice {
             closed: false,
         };
         voice.aim(now);
-        voice.session.start(now);
         Ok(voice)
     }
 
@@ -259,7 +261,18 @@ impl Actor for Voice {
         ctx.add_stream(ReadableStream::new(self.sockets.rtp.clone(), RTP));
         ctx.add_stream(ReadableStream::new(self.sockets.rtcp.clone(), RTCP));
         ctx.add_stream(self.alarm.stream());
-        self.drain(Instant::now());
+        // A socket that the runtime has just got to know takes nothing yet, and the first packet would be lost.
+        let (rtp, rtcp) = (self.sockets.rtp.clone(), self.sockets.rtcp.clone());
+        let ready = async move {
+            // An error shows in the first packet that is sent.
+            let _ = rtp.writable().await;
+            let _ = rtcp.writable().await;
+        };
+        ctx.wait(ready.into_actor(self).map(|(), voice, _| {
+            let now = Instant::now();
+            voice.session.start(now);
+            voice.drain(now);
+        }));
     }
 }
 

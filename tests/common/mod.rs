@@ -14,6 +14,8 @@ pub mod relay;
 pub mod rtp_end;
 pub mod scene;
 pub mod script;
+pub mod sip_proxy;
+pub mod sipp;
 pub mod temp;
 pub mod tools;
 pub mod ws;

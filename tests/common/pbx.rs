@@ -288,6 +288,18 @@ impl PbxCall {
         self.next("final response", |m| m.status().is_some_and(|s| s >= 200))
     }
 
+    /// Waits for the final response to our request of this method, stepping over those to others.
+    pub fn expect_final_of(&mut self, method: &str) -> Message {
+        self.next(&format!("final response to {method}"), |m| {
+            m.status().is_some_and(|s| s >= 200) && m.cseq().is_some_and(|c| c.1 == method)
+        })
+    }
+
+    /// A request of this method that has come already.
+    pub fn poll_request(&mut self, method: &str) -> Option<Message> {
+        self.take(Instant::now(), |m| m.method() == Some(method))
+    }
+
     /// Waits for a request of this method within the call.
     pub fn expect_request(&mut self, method: &str) -> Message {
         self.next(method, |m| m.method() == Some(method))
@@ -310,15 +322,20 @@ impl PbxCall {
 
     /// Cancels our INVITE: waits for the 200 to the CANCEL and the 487, and acknowledges that.
     pub fn cancel(&mut self) {
-        self.pending = None;
-        let cancel = self.call.cancel();
-        self.wire.socket.send_to(&cancel.to_bytes(), self.relay).unwrap();
+        self.send_cancel();
         let is = |m: &Message, status, method| {
             m.status() == Some(status) && m.cseq().is_some_and(|c| c.1 == method)
         };
         self.next("200 to CANCEL", |m| is(m, 200, "CANCEL"));
         self.next("487 to INVITE", |m| is(m, 487, "INVITE"));
         self.ack();
+    }
+
+    /// Sends CANCEL for our INVITE; what comes back is up to the test.
+    pub fn send_cancel(&mut self) {
+        self.pending = None;
+        let cancel = self.call.cancel();
+        self.wire.socket.send_to(&cancel.to_bytes(), self.relay).unwrap();
     }
 
     /// Sends a re-INVITE with this description.

@@ -224,8 +224,10 @@ fn hangup_after_a_provisional_cancels_with_the_branch_and_cseq_of_the_invite() {
     }
     assert_eq!(cancel.header("CSeq"), "1 CANCEL");
     bench.receive(&cancel.response("200 OK", "peer", "", ""));
+    assert!(!bench.endpoint.is_settled(), "the INVITE's final response is yet to come");
     bench.receive(&invite.response("487 Request Terminated", "peer", "", ""));
     assert_eq!(bench.take_lines(), ["ACK sip:1234567@10.0.0.9 SIP/2.0"]);
+    assert!(bench.endpoint.is_settled());
     bench.assert_empty();
     bench.assert_quiet();
 }

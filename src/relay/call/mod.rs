@@ -342,6 +342,7 @@ impl Handler<MediaEvent> for Call {
             MediaEvent::Drained => return self.input(Input::Agent(AgentInput::Hangup), ctx),
             MediaEvent::Died => return self.input(Input::MediaDied, ctx),
             MediaEvent::Refused { client, status, text, verb } => {
+                warn!(call_id = %call, client = client.0, status, verb, "command refused: {text}");
                 let error = Event::Error { status, text: text.into(), verb: verb.into() };
                 return self.report(CallNews::For(client, error));
             }

@@ -9,9 +9,9 @@ mod greeting;
 mod sound_file;
 mod wav_file;
 
-use std::{collections::HashMap, path::PathBuf, time::Duration};
+use std::{collections::HashMap, path::PathBuf};
 
-use actix::{Actor, AsyncContext, Context, Handler, Recipient};
+use actix::{Actor, Context, Handler, Recipient};
 use model::id::CallId;
 use tracing::{info, warn};
 
@@ -54,16 +54,6 @@ impl Recorder {
             .inspect_err(|error| warn!(call_id = %call, %error, "call is not recorded"))
             .ok()
     }
-
-    /// Brings every header up to date, so that a killed process loses no more than the last second.
-    fn flush_all(&mut self) {
-        for (call, file) in &mut self.open {
-            if let Err(error) = file.as_mut().map_or(Ok(()), WavFile::flush) {
-                warn!(call_id = %call, %error, "recording ends here");
-                *file = None;
-            }
-        }
-    }
 }
 
 impl Actor for Recorder {
@@ -71,7 +61,6 @@ impl Actor for Recorder {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX);
-        ctx.run_interval(FLUSH_EVERY, |recorder, _| recorder.flush_all());
     }
 }
 
@@ -84,7 +73,11 @@ impl Handler<RecordAudio> for Recorder {
             self.open.insert(audio.call.clone(), file);
         }
         let Some(slot) = self.open.get_mut(&audio.call) else { return };
-        let written = slot.as_mut().map_or(Ok(()), |file| file.write_at(audio.position, &audio.samples));
+        // Each half-second batch goes to the disk with its header: a killed process loses less than a second.
+        let written = slot.as_mut().map_or(Ok(()), |file| {
+            file.write_at(audio.position, &audio.samples)?;
+            file.flush()
+        });
         if let Err(error) = written {
             warn!(call_id = %audio.call, %error, "recording ends here");
             *slot = None;
@@ -130,6 +123,5 @@ impl Handler<ReadGreeting> for Recorder {
 
 /// Characters of the call id in a file's name.
 const ID_IN_NAME: usize = 8;
-const FLUSH_EVERY: Duration = Duration::from_secs(1);
 /// Half-second batches that may wait for the disk, beyond one per call.
 const MAILBOX: usize = 64;

@@ -4,8 +4,14 @@
 //! [`ClientEvent`]s. Knows nothing of SIP messages, packets or sockets.
 
 mod backlog;
+mod guard;
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use actix::{Actor, AsyncContext, Context, Handler, Recipient, ResponseFuture};
 use model::{event::Event, id::CallId};
@@ -13,7 +19,11 @@ use sip::sdp::LocalMedia;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
-use self::backlog::Backlog;
+pub use self::guard::DialRules;
+use self::{
+    backlog::Backlog,
+    guard::{DialGuard, Refusal},
+};
 use super::{
     call::{CallSettings, NewCall},
     message::{
@@ -23,15 +33,12 @@ use super::{
     },
     rtp_ports::{PortLease, RtpPorts},
 };
-use crate::{
-    config::{LostAction, NumberPattern},
-    logging::Pii,
-};
+use crate::{config::LostAction, logging::Pii};
 
 /// The limits and habits of a relay.
 pub struct SwitchboardSettings {
-    /// Checks the number of a CALL.
-    pub number_pattern: NumberPattern,
+    /// Which calls clients may place.
+    pub dialling: DialRules,
     /// Calls at once; `None`: as many as there are ports.
     pub max_calls: Option<usize>,
     /// What becomes of calls when the last client is gone.
@@ -68,6 +75,7 @@ pub struct SipPort {
 /// See the module's documentation.
 pub struct Switchboard {
     settings: SwitchboardSettings,
+    guard: DialGuard,
     ports: RtpPorts,
     sip: Option<SipPort>,
     spawn: SpawnCall,
@@ -92,16 +100,11 @@ struct Stopping {
     clients_told: bool,
 }
 
-/// Why a call cannot be taken or placed.
-struct Refusal {
-    status: u16,
-    reason: &'static str,
-}
-
 impl Switchboard {
     /// A switchboard without calls. It takes none until it is given its wire ([`SipPort`]).
     pub fn new(settings: SwitchboardSettings, ports: RtpPorts, spawn: SpawnCall) -> Self {
         Self {
+            guard: DialGuard::new(settings.dialling.clone()),
             settings,
             ports,
             sip: None,
@@ -140,9 +143,7 @@ impl Switchboard {
     }
 
     fn place_call(&mut self, client: ClientId, phone: &str) -> Result<CallId, Refusal> {
-        if !self.settings.number_pattern.matches(phone) {
-            return Err(Refusal { status: 484, reason: "Address Incomplete" });
-        }
+        self.guard.check(phone, Instant::now())?;
         let lease = self.admit()?;
         let id = self.new_id();
         let local = self.local_media("relay", "Call", &lease);

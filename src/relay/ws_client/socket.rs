@@ -106,7 +106,7 @@ impl Socket {
         }
         match ByteString::try_from(data) {
             Ok(line) => self.hand_on(FromSocket::Text(line), ctx),
-            Err(_) => close(ctx, CloseCode::Invalid, "text that is not UTF-8"),
+            Err(_) => close(ctx, CloseCode::Invalid, NOT_UTF_8),
         }
     }
 }
@@ -164,6 +164,9 @@ impl StreamHandler<Result<Message, ProtocolError>> for Socket {
             }
             Err(ProtocolError::Overflow) => close(ctx, CloseCode::Size, TOO_BIG),
             Err(_) if self.too_big.get() => close(ctx, CloseCode::Size, TOO_BIG),
+            Err(ProtocolError::Io(error)) if is_utf_8_error(&error) => {
+                close(ctx, CloseCode::Invalid, NOT_UTF_8);
+            }
             Err(error) => {
                 // Also how a peer that vanished is reported.
                 debug!(%error, "WebSocket connection");
@@ -173,11 +176,18 @@ impl StreamHandler<Result<Message, ProtocolError>> for Socket {
     }
 }
 
+/// The library reports an unfragmented text that is not UTF-8 like a fault of the connection, with no more than the words
+/// of [`std::str::Utf8Error`].
+fn is_utf_8_error(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::Other && error.to_string().contains("utf-8")
+}
+
 fn close(ctx: &mut WebsocketContext<Socket>, code: CloseCode, why: &str) {
     ctx.close(Some((code, why).into()));
     ctx.stop();
 }
 
+const NOT_UTF_8: &str = "text that is not UTF-8";
 const TOO_BIG: &str = "message over WS_MAX_MESSAGE_BYTES";
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PEER_TIMEOUT: Duration = Duration::from_secs(60);

@@ -153,6 +153,12 @@ impl Endpoint {
         self.core.draining = draining;
     }
 
+    /// Whether the program may end without leaving a peer in doubt: no call is left, and no INVITE, cancelled ones
+    /// included, waits for the final response that wants an ACK, or an ACK and a BYE.
+    pub fn is_settled(&self) -> bool {
+        self.calls.len() == 0 && !self.clients.has_pending_invite()
+    }
+
     /// Counters and table sizes.
     pub fn stats(&self) -> Stats {
         Stats {

@@ -177,6 +177,11 @@ impl Clients {
         self.live.len()
     }
 
+    /// Whether an INVITE waits for its final response.
+    pub(crate) fn has_pending_invite(&self) -> bool {
+        self.live.values().any(|tx| tx.is_pending())
+    }
+
     fn input(
         &mut self,
         core: &mut Core,
