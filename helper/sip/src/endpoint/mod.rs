@@ -153,10 +153,10 @@ impl Endpoint {
         self.core.draining = draining;
     }
 
-    /// Whether the program may end without leaving a peer in doubt: no call is left, and no INVITE, cancelled ones
-    /// included, waits for the final response that wants an ACK, or an ACK and a BYE.
+    /// Whether the program may end without leaving a peer in doubt: no call is left, no INVITE, cancelled ones included,
+    /// waits for the final response that wants an ACK, or an ACK and a BYE, and no registration is being given up.
     pub fn is_settled(&self) -> bool {
-        self.calls.len() == 0 && !self.clients.has_pending_invite()
+        self.calls.len() == 0 && !self.clients.has_pending_invite() && !self.registrations.has_leaving()
     }
 
     /// Counters and table sizes.

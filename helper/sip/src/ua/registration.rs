@@ -138,6 +138,11 @@ impl Registrations {
         self.live.remove(&key);
     }
 
+    /// Whether one is being given up.
+    pub(crate) fn has_leaving(&self) -> bool {
+        self.live.values().any(|entry| entry.leaving)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.live.len()
     }
