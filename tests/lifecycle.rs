@@ -236,7 +236,8 @@ fn assert_ends_calls(signal: &str) {
         assert_eq!(client.expect_close(), Some(1001));
         let mut ended: Vec<String> = client.signals().iter().filter_map(bye).collect();
         let mut all: Vec<String> = calls.iter().map(PbxCall::call_id).collect();
-        (ended.sort(), all.sort());
+        ended.sort();
+        all.sort();
         assert_eq!(ended, all, "each client hears of each end once");
     }
     assert!(!relay.log().iter().any(|line| line.starts_with("[ERROR]")), "{:?}", relay.log());

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use common::md5::md5;
 use common::pbx::Pbx;
-use common::script::{dial, done, end_cancelled, refuse, relay_of, start};
+use common::scene;
+use common::script::{dial, done, end_cancelled, refuse, start};
 use common::ws::{QUIET, WsClient};
 use testkit::message::Message;
 use testkit::sdp;
@@ -20,7 +21,7 @@ use testkit::sdp;
 fn invite_is_written_as_specified_and_comes_from_the_sip_port() {
     let pbx = Pbx::at(own_address());
     let server = pbx.address().ip();
-    let relay = relay_of(&pbx, &[]);
+    let relay = scene::start(&pbx, &[]);
     let mut ws = WsClient::connect(relay.ws(), "");
     ws.send("CALL:0912341234");
     let mut call = pbx.expect_call();
@@ -153,7 +154,7 @@ fn unauthorized_invite_comes_again_with_the_digest_and_only_once() {
         [(401, "WWW-Authenticate", "Authorization"), (407, "Proxy-Authenticate", "Proxy-Authorization")]
     {
         let pbx = Pbx::new();
-        let relay = relay_of(&pbx, &[("SIP_USERNAME", "alice"), ("SIP_PASSWORD", "s3cret")]);
+        let relay = scene::start(&pbx, &[("SIP_USERNAME", "alice"), ("SIP_PASSWORD", "s3cret")]);
         let mut ws = WsClient::connect(relay.ws(), "");
         let mut call = dial(&pbx, &ws);
         let from = Message::parse(call.invite_text().as_bytes()).unwrap().header("From").unwrap().to_owned();
@@ -195,7 +196,7 @@ fn unauthorized_invite_comes_again_with_the_digest_and_only_once() {
 fn unanswered_call_is_cancelled_and_fails_with_408() {
     for rings in [true, false] {
         let pbx = Pbx::new();
-        let relay = relay_of(&pbx, &[("RELAY_INVITE_TIMEOUT", "1")]);
+        let relay = scene::start(&pbx, &[("RELAY_INVITE_TIMEOUT", "1")]);
         let mut ws = WsClient::connect(relay.ws(), "");
         let start = Instant::now();
         let mut call = dial(&pbx, &ws);
@@ -345,7 +346,7 @@ fn answer_without_a_usable_codec_is_acknowledged_ended_and_fails_with_488() {
 #[test]
 fn telephone_system_that_is_not_there_fails_the_call() {
     let gone = Pbx::new();
-    let relay = relay_of(&gone, &[("RELAY_INVITE_TIMEOUT", "1")]);
+    let relay = scene::start(&gone, &[("RELAY_INVITE_TIMEOUT", "1")]);
     drop(gone);
     let mut ws = WsClient::connect(relay.ws(), "");
     ws.send("CALL:0912341234");

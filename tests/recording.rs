@@ -59,7 +59,7 @@ fn outbound_call_is_recorded_and_a_silent_one_is_not() {
     silent.bye();
     ws.expect("BYE:");
     let folder = relay.dir().join("calls/of/today");
-    assert_eq!(recording::list(&folder), [PathBuf::new(); 0], "nothing was said");
+    assert!(recording::list(&folder).is_empty(), "nothing was said");
 
     let mut call = scene::outbound(&pbx, &mut ws, &[0, 101]);
     let spoken = recording::unrepeated_ulaw(3, 1);

@@ -138,7 +138,8 @@ fn command(options: &Options) -> Command {
     let pin = ["taskset", "-c", &options.relay_cpu];
     let can_pin =
         options.relay_cpu != ANY && Command::new("taskset").arg("-V").stdout(Stdio::null()).status().is_ok();
-    let mut words = pin.into_iter().take(if can_pin { 3 } else { 0 }).chain(under).chain([options.relay.as_str()]);
+    let mut words =
+        pin.into_iter().take(if can_pin { 3 } else { 0 }).chain(under).chain([options.relay.as_str()]);
     let mut command = Command::new(words.next().expect("the relay itself is a word"));
     command.args(words);
     command

@@ -271,10 +271,8 @@ impl SipListener {
     }
 
     fn report_drained(&mut self) {
-        if self.draining.is_some() && self.endpoint.is_settled() {
-            if let Some(done) = self.draining.take() {
-                done.do_send(SipDrained);
-            }
+        if let Some(done) = self.draining.take_if(|_| self.endpoint.is_settled()) {
+            done.do_send(SipDrained);
         }
     }
 }

@@ -4,38 +4,28 @@ use testkit::message::Message;
 
 use super::pbx::{Invite, Pbx, PbxCall};
 use super::relay::Relay;
+use super::scene::{self, DIALLED};
 use super::ws::WsClient;
-
-/// The number that is called.
-pub const NUMBER: &str = "0912341234";
-
-/// A relay whose telephone system is `pbx`, with these settings on top.
-pub fn relay_of(pbx: &Pbx, settings: &[(&str, &str)]) -> Relay {
-    let server = pbx.settings();
-    let server = server.iter().map(|(name, value)| (*name, value.as_str()));
-    Relay::start(&server.chain(settings.iter().copied()).collect::<Vec<_>>())
-}
 
 /// A relay, its telephone system and one client.
 pub fn start(query: &str, settings: &[(&str, &str)]) -> (Relay, Pbx, WsClient) {
     let pbx = Pbx::new();
-    let relay = relay_of(&pbx, settings);
+    let relay = scene::start(&pbx, settings);
     let ws = WsClient::connect(relay.ws(), query);
+    // A connection is open a little before its client is known.
+    relay.expect_log("clients=1");
     (relay, pbx, ws)
 }
 
 /// A call out, as far as the INVITE.
 pub fn dial(pbx: &Pbx, ws: &WsClient) -> PbxCall {
-    ws.send(&format!("CALL:{NUMBER}"));
+    ws.send(&format!("CALL:{DIALLED}"));
     pbx.expect_call()
 }
 
 /// A call in that is up, as `ws` is told as well.
 pub fn call_in(relay: &Relay, pbx: &Pbx, ws: &mut WsClient) -> PbxCall {
-    let call = pbx.call(relay.sip(), Invite::default());
-    let id = call.call_id();
-    ws.expect_all(&[&format!("RING_ANS:0903383638##{id}"), &format!("CALL_ANS:{id}")]);
-    call
+    scene::inbound(relay, pbx, ws, Invite::default())
 }
 
 /// A final response of the telephone system that is no success, and its ACK.

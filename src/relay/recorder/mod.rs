@@ -89,10 +89,9 @@ impl Handler<FinishRecording> for Recorder {
     type Result = ();
 
     fn handle(&mut self, finish: FinishRecording, _: &mut Context<Self>) {
-        if let Some(file) = self.open.remove(&finish.call).flatten() {
-            if let Err(error) = file.finish() {
-                warn!(call_id = %finish.call, %error, "recording not completed");
-            }
+        let file = self.open.remove(&finish.call).flatten();
+        if let Some(Err(error)) = file.map(WavFile::finish) {
+            warn!(call_id = %finish.call, %error, "recording not completed");
         }
         if let Some(done) = finish.done {
             done.do_send(RecordingDone);

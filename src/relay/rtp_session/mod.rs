@@ -313,9 +313,7 @@ impl Drop for RtpSession {
     /// A leg that ends without having been closed has panicked: its call must not wait for it.
     fn drop(&mut self) {
         if !self.closed {
-            if let Some(call) = &self.call {
-                call.do_send(MediaEvent::Died);
-            }
+            self.tell(MediaEvent::Died);
         }
     }
 }

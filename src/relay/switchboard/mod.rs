@@ -130,6 +130,10 @@ impl Switchboard {
     }
 
     fn take_call(&mut self, incoming: IncomingCall) -> Result<(), Refusal> {
+        if self.calls.contains_key(&incoming.id) {
+            // The last call of this name is over on the wire, and its recording is not complete yet.
+            return Err(Refusal { status: 503, reason: "Service Unavailable" });
+        }
         let lease = self.admit()?;
         let local = self.local_media("-", "-", &lease);
         let offer = incoming.offer.as_deref().unwrap_or_default();
@@ -273,11 +277,9 @@ impl Switchboard {
                 client.do_send(ClientEvent::Close);
             }
         }
-        if self.clients.is_empty() {
-            if let Some(done) = stopping.done.take() {
-                // Nobody waits any more if main has run out of patience.
-                let _ = done.send(());
-            }
+        if let Some(done) = stopping.done.take_if(|_| self.clients.is_empty()) {
+            // Nobody waits any more if main has run out of patience.
+            let _ = done.send(());
         }
     }
 }

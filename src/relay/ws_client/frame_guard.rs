@@ -93,13 +93,13 @@ impl futures_core::Stream for FrameGuard {
             return Poll::Ready(None);
         }
         let item = ready!(Pin::new(&mut self.payload).poll_next(cx));
-        if let Some(Ok(data)) = &item {
-            if self.watch.watch(data).is_err() {
+        match &item {
+            Some(Ok(data)) if self.watch.watch(data).is_err() => {
                 self.refused.set(true);
-                return Poll::Ready(Some(Err(PayloadError::Overflow)));
+                Poll::Ready(Some(Err(PayloadError::Overflow)))
             }
+            _ => Poll::Ready(item),
         }
-        Poll::Ready(item)
     }
 }
 

@@ -170,11 +170,10 @@ impl WsClient {
 
     /// The next focus is announced before its audio.
     fn over(&mut self, call: &CallId, ctx: &mut Context<Self>) {
-        if let Some(next) = self.calls.over(call) {
-            if self.mode != Mode::Multi {
-                self.say(&Event::CallAns { call: next }, ctx);
-                self.listen_after(ctx, |_| ());
-            }
+        let next = self.calls.over(call);
+        if let Some(call) = next.filter(|_| self.mode != Mode::Multi) {
+            self.say(&Event::CallAns { call }, ctx);
+            self.listen_after(ctx, |_| ());
         }
     }
 
