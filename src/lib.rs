@@ -16,6 +16,8 @@
 //! any actor. `docs/architecture.md` has the rules, `docs/protocol.md` the contract with clients.
 
 pub mod config;
+pub mod http;
 pub mod logging;
+pub mod metrics;
 pub mod relay;
 pub mod test_line;

@@ -18,7 +18,7 @@ use model::{
 };
 use tracing::info;
 
-use crate::config::Secret;
+use crate::{config::Secret, http::shows_token};
 
 use super::{
     message::{AudioForm, ClientId},
@@ -98,7 +98,9 @@ pub async fn serve(
         }
         Err(refusal) => {
             info!(path = request.path(), "WebSocket refused: {refusal}");
-            Ok(refusal.response())
+            let response = refusal.response();
+            state.clients.metrics.clients.refused(response.status().as_u16());
+            Ok(response)
         }
     }
 }
@@ -134,11 +136,8 @@ fn plain(request: &HttpRequest) -> HttpResponse {
 fn admit(request: &HttpRequest, state: &HttpState) -> Result<ClientRequest, Refusal> {
     let query: HashMap<String, String> =
         web::Query::from_query(request.query_string()).map(web::Query::into_inner).unwrap_or_default();
-    if let Some(token) = &state.token {
-        let shown = query.get("token").map(String::as_str).or_else(|| bearer(request));
-        if !shown.is_some_and(|shown| token.matches(shown)) {
-            return Err(Refusal::Token);
-        }
+    if state.token.as_ref().is_some_and(|token| !shows_token(request, token)) {
+        return Err(Refusal::Token);
     }
     let offers_multi = offered_protocols(request).any(|name| name == SUBPROTOCOL);
     ask(&query, if offers_multi { Mode::Multi } else { state.clients.mode })
@@ -189,12 +188,6 @@ fn offered_protocols(request: &HttpRequest) -> impl Iterator<Item = &str> {
     let lines =
         request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL).filter_map(|value| value.to_str().ok());
     lines.flat_map(|line| line.split(',')).map(str::trim)
-}
-
-fn bearer(request: &HttpRequest) -> Option<&str> {
-    let value = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use std::{
     net::{SocketAddr, TcpListener, UdpSocket},
     sync::{Arc, atomic::AtomicU64},
     thread,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use actix::{Actor, Addr, Arbiter, ArbiterHandle, AsyncContext, Recipient};
@@ -45,6 +45,8 @@ use self::{
 };
 use crate::{
     config::{AnswerMode, Config, RtpConfig},
+    http::{Readiness, Watch, routes},
+    metrics::Metrics,
     test_line::TestLine,
 };
 
@@ -92,10 +94,13 @@ impl Relay {
         if let Some(age) = config.files.max_recording_age {
             cleanup::remove_old_recordings(&config.files.recording_dir, age, SystemTime::now());
         }
+        let metrics = Arc::new(Metrics::new());
         let rtp = &config.rtp;
         let stride = RtpConfig::PORT_STRIDE;
         let ports = RtpPorts::new(config.sip.local.ip(), rtp.port_start, rtp.port_end, stride)?
-            .with_receive_queue(rtp.recv_queue_max);
+            .with_receive_queue(rtp.recv_queue_max)
+            .counted_by(&metrics.media.ports_in_use);
+        metrics.media.ports.set(ports.capacity() as i64);
         debug!(calls = ports.capacity(), "RTP ports");
         let sip_socket = bind_sip(config.sip.local)?;
         let sip_address = local_address(sip_socket.local_addr(), config.sip.local);
@@ -105,17 +110,24 @@ impl Relay {
         let test_line = start_test_line(config).map_err(StartError::TestLine)?;
         let trunk = trunk(config, test_line.as_ref());
 
+        let watch = Watch {
+            readiness: Readiness::default(),
+            metrics,
+            token: config.ws.token.clone().filter(|_| !ws_address.ip().is_loopback()),
+            since: Instant::now(),
+        };
         let disk = Arbiter::new();
         let wire = Arbiter::new();
         let media: Vec<Arbiter> = (0..cores()).map(|_| Arbiter::new()).collect();
         let media_handles = media.iter().map(Arbiter::handle).collect();
 
-        let recorder = start_recorder(&disk, config);
+        let recorder = start_recorder(&disk, config, watch.metrics.clone());
         let call_settings = Arc::new(call_settings(config));
         let switchboard = Switchboard::create(|ctx| {
             let reports = ctx.address().recipient();
             let incoming = ctx.address().recipient();
-            let listener = start_listener(&wire, config, sip_socket, sip_address, trunk, incoming);
+            let listener =
+                start_listener(&wire, config, sip_socket, sip_address, trunk, incoming, watch.clone());
             let sip = SipPort {
                 commands: listener.clone().recipient(),
                 drain: listener.clone().recipient(),
@@ -129,10 +141,12 @@ impl Relay {
                 recorder,
                 call: call_settings.clone(),
                 settings: Arc::new(media_settings(config)),
+                metrics: watch.metrics.clone(),
             });
-            Switchboard::new(switchboard_settings(config, call_settings), ports, spawn)
+            let settings = switchboard_settings(config, call_settings);
+            Switchboard::new(settings, ports, spawn, watch.metrics.clone(), watch.readiness.clone())
         });
-        let server = start_http(config, http_socket, tls, &switchboard);
+        let server = start_http(config, http_socket, tls, &switchboard, watch);
 
         info!("SIP Server started on {sip_address}");
         info!("WebSocket Server started on {ws_address}");
@@ -191,10 +205,10 @@ impl Relay {
     }
 }
 
-fn start_recorder(disk: &Arbiter, config: &Config) -> RecorderPort {
+fn start_recorder(disk: &Arbiter, config: &Config, metrics: Arc<Metrics>) -> RecorderPort {
     let files = config.files.clone();
     let recorder = Recorder::start_in_arbiter(&disk.handle(), |_| {
-        Recorder::new(files.recording_dir, files.output_dir, files.greeting)
+        Recorder::new(files.recording_dir, files.output_dir, files.greeting, metrics)
     });
     RecorderPort {
         audio: recorder.clone().recipient(),
@@ -211,6 +225,7 @@ fn start_listener(
     address: SocketAddr,
     trunk: Option<Trunk>,
     incoming: Recipient<message::IncomingCall>,
+    watch: Watch,
 ) -> Addr<SipListener> {
     let contact = SocketAddr::new(config.sip.advertised_ip, address.port());
     let mut settings = EndpointConfig::new(contact);
@@ -219,7 +234,8 @@ fn start_listener(
     let peers =
         Peers::new(config.sip.allowed_peers.clone(), trunk.as_ref().map(|trunk| trunk.destination.ip()));
     SipListener::start_in_arbiter(&wire.handle(), move |_| {
-        SipListener::new(socket, endpoint, trunk, peers, incoming)
+        let Watch { metrics, readiness, .. } = watch;
+        SipListener::new(socket, endpoint, trunk, peers, incoming, metrics, &readiness)
             // A bound, non-blocking UDP socket inside a runtime with I/O: there is nothing left that can fail.
             .expect("the SIP socket joins its arbiter")
     })
@@ -267,6 +283,7 @@ struct Spawner {
     recorder: RecorderPort,
     call: Arc<CallSettings>,
     settings: Arc<MediaSettings>,
+    metrics: Arc<Metrics>,
 }
 
 /// A call and its media live together on one media arbiter, taken in turn.
@@ -276,8 +293,9 @@ fn spawn_call(spawner: Spawner) -> SpawnCall {
         let arbiter = &spawner.media[next.get() % spawner.media.len()];
         next.set(next.get() + 1);
         let (id, settings, recorder) = (new.id.clone(), spawner.settings.clone(), spawner.recorder.clone());
+        let (metrics, call_metrics) = (spawner.metrics.clone(), spawner.metrics.clone());
         let media = RtpSession::start_in_arbiter(arbiter, move |_| {
-            RtpSession::new(id, lease, settings, &recorder)
+            RtpSession::new(id, lease, settings, &recorder, metrics)
                 // Bound, non-blocking UDP sockets inside a runtime with I/O: there is nothing left that can fail.
                 .expect("the RTP sockets join their arbiter")
         });
@@ -288,7 +306,7 @@ fn spawn_call(spawner: Spawner) -> SpawnCall {
             reports: spawner.reports.clone(),
         };
         let settings = spawner.call.clone();
-        let call = Call::start_in_arbiter(arbiter, move |_| Call::new(new, ports, settings));
+        let call = Call::start_in_arbiter(arbiter, move |_| Call::new(new, ports, settings, &call_metrics));
         SpawnedCall {
             commands: call.recipient(),
             audio: media.clone().recipient(),
@@ -337,6 +355,7 @@ fn start_http(
     socket: TcpListener,
     tls: Option<rustls::ServerConfig>,
     switchboard: &Addr<Switchboard>,
+    watch: Watch,
 ) -> ServerHandle {
     let clients = ClientSettings {
         mode: config.ws.mode,
@@ -344,6 +363,7 @@ fn start_http(
         receive_queue: config.ws.recv_queue_max,
         max_message: config.ws.max_message_bytes,
         resume_window: config.ws.resume_window,
+        metrics: watch.metrics.clone(),
     };
     let port = SwitchboardPort {
         connect: switchboard.clone().recipient(),
@@ -360,7 +380,8 @@ fn start_http(
             slots: slots.clone(),
             next_client: next_client.clone(),
         };
-        App::new().app_data(web::Data::new(state)).default_service(web::to(http::serve))
+        let app = App::new().app_data(web::Data::new(state)).configure(routes(watch.clone()));
+        app.default_service(web::to(http::serve))
     });
     let server = server.workers(cores()).disable_signals().tcp_nodelay(true).on_connect(|connection, _| {
         let plain = connection.downcast_ref::<TcpStream>();

@@ -2,21 +2,31 @@
 //!
 //! In: the trunk, the core's events. Out: commands to the core. When to register again, the core decides.
 
-use std::time::Instant;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use sip::{Endpoint, Registration, RegistrationKey};
 use tracing::{debug, error, info, warn};
 
 use super::sip_listener::Trunk;
+use crate::metrics::Metrics;
 
 /// The registration of one trunk.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Registrar {
     key: Option<RegistrationKey>,
     registered: bool,
+    metrics: Arc<Metrics>,
 }
 
 impl Registrar {
+    /// Not registered.
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self { key: None, registered: false, metrics }
+    }
+
     /// Registers, where the trunk wants it.
     pub fn begin(&mut self, endpoint: &mut Endpoint, trunk: Option<&Trunk>) {
         let Some(registration) = trunk.filter(|trunk| trunk.register).and_then(Trunk::registration) else {
@@ -38,7 +48,8 @@ impl Registrar {
     }
 
     /// The registrar took our contact.
-    pub fn registered(&mut self, expires: std::time::Duration) {
+    pub fn registered(&mut self, expires: Duration) {
+        self.metrics.sip.registered.set(1);
         let expires = expires.as_secs();
         if std::mem::replace(&mut self.registered, true) {
             debug!(expires, "registered again");
@@ -48,8 +59,10 @@ impl Registrar {
     }
 
     /// It refused, or did not answer.
-    pub fn failed(&mut self, status: u16, reason: &str, retry_in: std::time::Duration) {
+    pub fn failed(&mut self, status: u16, reason: &str, retry_in: Duration) {
         self.registered = false;
+        self.metrics.sip.registered.set(0);
+        self.metrics.sip.registration_failures.inc();
         let (reason, retry_in) = (reason.escape_debug(), retry_in.as_secs());
         match status {
             401 | 403 | 407 => {
@@ -62,6 +75,7 @@ impl Registrar {
     /// The registration is over.
     pub fn over(&mut self) {
         self.registered = false;
+        self.metrics.sip.registered.set(0);
         info!("no longer registered");
     }
 }

@@ -9,8 +9,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use prometheus_client::metrics::gauge::Gauge;
 use rtp::ports::{PortAllocator, PortRangeError};
 use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::metrics::Present;
 
 /// The relay's RTP ports. Cheap to clone; every clone is the same pool.
 #[derive(Clone, Debug)]
@@ -18,6 +21,7 @@ pub struct RtpPorts {
     address: IpAddr,
     receive_buffer: usize,
     pool: Arc<Mutex<PortAllocator>>,
+    in_use: Gauge,
 }
 
 /// Every pair of the range is in use or taken by another program.
@@ -32,12 +36,18 @@ impl RtpPorts {
     /// A pool of pairs on `address`: base `start`, `start + stride`, ... with RTCP on base + 1, as long as base + 1 ≤ `end`.
     pub fn new(address: IpAddr, start: u16, end: u16, stride: u16) -> Result<Self, PortRangeError> {
         let pool = Arc::new(Mutex::new(PortAllocator::new(start, end, stride)?));
-        Ok(Self { address, receive_buffer: 0, pool })
+        Ok(Self { address, receive_buffer: 0, pool, in_use: Gauge::default() })
     }
 
     /// The same, with room for this many packets in each socket's receive buffer, as far as the kernel allows.
     pub fn with_receive_queue(mut self, packets: usize) -> Self {
         self.receive_buffer = packets.saturating_mul(BUFFER_PER_PACKET);
+        self
+    }
+
+    /// The same, with the pairs in use counted by this gauge.
+    pub fn counted_by(mut self, in_use: &Gauge) -> Self {
+        self.in_use = in_use.clone();
         self
     }
 
@@ -51,7 +61,8 @@ impl RtpPorts {
         });
         match (base, bound) {
             (Some(base), Some((rtp, rtcp))) => {
-                Ok(PortLease { rtp, rtcp, claim: Claim { base, pool: self.pool.clone() } })
+                let claim = Claim { base, pool: self.pool.clone(), _present: Present::new(&self.in_use) };
+                Ok(PortLease { rtp, rtcp, claim })
             }
             _ => Err(NoFreePort { capacity: pool.capacity() }),
         }
@@ -107,6 +118,7 @@ impl PortLease {
 pub struct Claim {
     base: u16,
     pool: Arc<Mutex<PortAllocator>>,
+    _present: Present,
 }
 
 impl Drop for Claim {

@@ -8,16 +8,17 @@ use std::{
     io,
     net::{IpAddr, SocketAddr, UdpSocket as StdUdpSocket},
     rc::Rc,
+    sync::Arc,
     time::Instant,
 };
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient, StreamHandler};
 use bytes::Bytes;
 use model::{
-    call::{EndLabel, EndReason, Party},
+    call::{Direction, EndLabel, EndReason, Party},
     id::CallId,
 };
-use sip::{CallKey, Dial, DialError, EndCause, Endpoint, Event, Incoming, Output, Rejection};
+use sip::{CallKey, Dial, DialError, EndCause, Endpoint, Event, Incoming, Output, Rejection, Stats};
 use socket2::SockRef;
 use tokio::net::UdpSocket;
 use tracing::{debug, info, warn};
@@ -31,7 +32,12 @@ use super::{
     },
     registration::Registrar,
 };
-use crate::{config::PeerNet, logging::Pii};
+use crate::{
+    config::PeerNet,
+    http::{Part, Readiness, Up},
+    logging::Pii,
+    metrics::{Metrics, SETTLE_EVERY},
+};
 
 /// Where outbound calls go and who they come from.
 #[derive(Debug, Clone)]
@@ -62,6 +68,9 @@ pub struct SipListener {
     keys: HashMap<CallId, CallKey>,
     draining: Option<Recipient<SipDrained>>,
     buffer: Box<[u8]>,
+    metrics: Arc<Metrics>,
+    settled: Stats,
+    _up: Up,
 }
 
 /// Who may speak SIP with us.
@@ -99,6 +108,8 @@ impl Peers {
 struct Route {
     id: CallId,
     listener: RouteListener,
+    /// When the INVITE came or went.
+    began: Instant,
 }
 
 enum RouteListener {
@@ -115,6 +126,8 @@ impl SipListener {
         trunk: Option<Trunk>,
         peers: Peers,
         switchboard: Recipient<IncomingCall>,
+        metrics: Arc<Metrics>,
+        readiness: &Readiness,
     ) -> io::Result<Self> {
         Ok(Self {
             socket: Rc::new(UdpSocket::from_std(socket)?),
@@ -122,13 +135,16 @@ impl SipListener {
             alarm: Alarm::new(),
             trunk,
             peers,
-            registrar: Registrar::default(),
+            registrar: Registrar::new(metrics.clone()),
             refused: 0,
             switchboard,
             routes: HashMap::new(),
             keys: HashMap::new(),
             draining: None,
             buffer: vec![0; MAX_DATAGRAM].into_boxed_slice(),
+            metrics,
+            settled: Stats::default(),
+            _up: readiness.up(Part::Sip),
         })
     }
 
@@ -147,9 +163,13 @@ impl SipListener {
     fn send(&self, destination: SocketAddr, payload: &[u8]) {
         // Not `try_send_to`: it refuses until the reactor has seen the socket once, and the first INVITE would be late.
         // A full socket buffer is a lost datagram, which SIP retransmits.
-        if let Err(error) = SockRef::from(&*self.socket).send_to(payload, &destination.into()) {
-            warn!(peer = %destination, %error, "SIP datagram not sent");
-        }
+        match SockRef::from(&*self.socket).send_to(payload, &destination.into()) {
+            Ok(_) => self.metrics.sip.datagrams_sent.inc(),
+            Err(error) => {
+                warn!(peer = %destination, %error, "SIP datagram not sent");
+                self.metrics.sip.send_errors.inc()
+            }
+        };
     }
 
     fn dispatch(&mut self, event: Event) {
@@ -174,6 +194,9 @@ impl SipListener {
             | Event::Reanswered { .. }
             | Event::ReofferRefused { .. } => return,
         };
+        if matches!(&event, SipEvent::Answered(_)) {
+            self.count_set_up(key, Direction::Outbound);
+        }
         let last = matches!(&event, SipEvent::State(SipInput::Ended(_)));
         self.deliver(key, event);
         if last {
@@ -184,6 +207,7 @@ impl SipListener {
     /// Guessing passwords must not fill the log: it is counted, and logged ever more seldom.
     fn credentials_refused(&mut self, source: SocketAddr, username: &str) {
         self.refused += 1;
+        self.metrics.sip.credentials_refused.inc();
         if self.refused.is_power_of_two() {
             let user: String = username.chars().take(MAX_PHONE).collect();
             let refused = self.refused;
@@ -198,7 +222,11 @@ impl SipListener {
         self.keys.insert(id.clone(), incoming.call);
         self.routes.insert(
             incoming.call,
-            Route { id: id.clone(), listener: RouteListener::Pending(VecDeque::new()) },
+            Route {
+                id: id.clone(),
+                listener: RouteListener::Pending(VecDeque::new()),
+                began: Instant::now(),
+            },
         );
         self.switchboard.do_send(IncomingCall { id, phone, offer: incoming.offer });
     }
@@ -214,8 +242,22 @@ impl SipListener {
         match self.routes.get_mut(&key).map(|route| &mut route.listener) {
             Some(RouteListener::Attached(call)) => call.do_send(event),
             Some(RouteListener::Pending(waiting)) if waiting.len() < MAX_PENDING => waiting.push_back(event),
-            Some(RouteListener::Pending(_)) | None => debug!("SIP event for a call that nobody holds"),
+            Some(RouteListener::Pending(_)) => {
+                self.metrics.drops.sip_events.inc();
+                debug!("too many SIP events for a call that is being made");
+            }
+            None => debug!("SIP event for a call that nobody holds"),
         }
+    }
+
+    fn count_set_up(&self, key: CallKey, direction: Direction) {
+        if let Some(route) = self.routes.get(&key) {
+            self.metrics.calls.set_up(direction, route.began.elapsed());
+        }
+    }
+
+    fn settle(&mut self) {
+        self.metrics.sip.settle(&mut self.settled, &self.endpoint.stats());
     }
 
     /// After `Ended` nothing more comes. A call that has not attached yet still has to fetch its events.
@@ -260,7 +302,8 @@ impl SipListener {
         match outcome {
             Ok(key) => {
                 self.keys.insert(id.clone(), key);
-                self.routes.insert(key, Route { id, listener: RouteListener::Attached(request.events) });
+                let listener = RouteListener::Attached(request.events);
+                self.routes.insert(key, Route { id, listener, began: Instant::now() });
             }
             Err(reason) => request.events.do_send(SipEvent::State(SipInput::Ended(reason))),
         }
@@ -280,7 +323,13 @@ impl SipListener {
                 self.endpoint.reject(now, key, Rejection { retry_after, ..Rejection::new(status) })
             }
             SipAction::Ring => self.endpoint.ringing(now, key),
-            SipAction::Answer(sdp) => self.endpoint.answer(now, key, sdp),
+            SipAction::Answer(sdp) => {
+                let answered = self.endpoint.answer(now, key, sdp);
+                if answered.is_ok() {
+                    self.count_set_up(key, Direction::Inbound);
+                }
+                answered
+            }
             SipAction::Reject { status, reason } => {
                 self.endpoint.reject(now, key, Rejection { reason, ..Rejection::new(status) })
             }
@@ -308,6 +357,7 @@ impl Actor for SipListener {
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.add_stream(ReadableStream::new(self.socket.clone(), 0));
         ctx.add_stream(self.alarm.stream());
+        ctx.run_interval(SETTLE_EVERY, |listener, _| listener.settle());
         self.registrar.begin(&mut self.endpoint, self.trunk.as_ref());
         self.drain();
     }
@@ -317,8 +367,11 @@ impl StreamHandler<Readable> for SipListener {
     fn handle(&mut self, _: Readable, _: &mut Context<Self>) {
         for _ in 0..MAX_BATCH {
             match self.socket.try_recv_from(&mut self.buffer) {
-                Ok((_, source)) if !self.peers.admit(source) => {}
+                Ok((_, source)) if !self.peers.admit(source) => {
+                    self.metrics.sip.not_allowed.inc();
+                }
                 Ok((length, source)) => {
+                    self.metrics.sip.datagrams_received.inc();
                     let datagram = Bytes::copy_from_slice(&self.buffer[..length]);
                     self.endpoint.handle_datagram(Instant::now(), source, datagram);
                     self.drain();

@@ -23,6 +23,7 @@ use super::message::{
     CallCommand, CallNews, CallReport, DialRequest, GreetingRead, MediaCommand, MediaEvent, MediaPlan,
     ReadGreeting, RecordingDone, SipAction, SipCommand, SipEvent,
 };
+use crate::metrics::{LiveCall, Metrics, Stage};
 
 /// What every call of a relay has in common.
 #[derive(Debug, Clone)]
@@ -118,13 +119,16 @@ pub struct Call {
     watchdog: SpawnHandle,
     ending: Option<Ending>,
     reported: bool,
+    live: LiveCall,
 }
 
 impl Call {
     /// A call that begins when its actor starts.
-    pub fn new(new: NewCall, ports: CallPorts, settings: Arc<CallSettings>) -> Self {
-        let (state, _) = CallState::begin(new.origin.direction(), settings.auto_answer);
+    pub fn new(new: NewCall, ports: CallPorts, settings: Arc<CallSettings>, metrics: &Metrics) -> Self {
+        let direction = new.origin.direction();
+        let (state, _) = CallState::begin(direction, settings.auto_answer);
         Self {
+            live: metrics.calls.begin(direction, stage(&state)),
             id: new.id,
             phone: new.phone,
             state,
@@ -141,6 +145,7 @@ impl Call {
 
     fn input(&mut self, input: Input, ctx: &mut Context<Self>) {
         let actions = self.state.step(input);
+        self.live.moves_to(stage(&self.state));
         self.perform(actions, ctx);
     }
 
@@ -264,6 +269,17 @@ impl Call {
 
     fn report(&self, news: CallNews) {
         self.ports.reports.do_send(CallReport { call: self.id.clone(), news });
+    }
+}
+
+/// Where metrics show a call.
+fn stage(state: &CallState) -> Stage {
+    match state {
+        CallState::Dialing { rang: false } => Stage::Dialing,
+        CallState::Dialing { rang: true } | CallState::Ringing => Stage::Ringing,
+        CallState::Answered => Stage::Answered,
+        CallState::Up => Stage::Up,
+        CallState::Ended => Stage::Ending,
     }
 }
 

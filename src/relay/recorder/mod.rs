@@ -9,7 +9,7 @@ mod greeting;
 mod sound_file;
 mod wav_file;
 
-use std::{collections::HashMap, path::PathBuf};
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 use actix::{Actor, Context, Handler, Recipient};
 use model::id::CallId;
@@ -19,6 +19,7 @@ use self::{greeting::Greeting, wav_file::WavFile};
 use super::message::{
     FileRead, FinishRecording, GreetingRead, ReadFile, ReadGreeting, RecordAudio, RecordingDone,
 };
+use crate::metrics::{Metrics, Present};
 
 /// How others reach the recorder.
 #[derive(Debug, Clone)]
@@ -39,20 +40,36 @@ pub struct Recorder {
     output: PathBuf,
     greeting: Greeting,
     /// `None`: the file could not be written, which was said once; the call goes on without.
-    open: HashMap<CallId, Option<WavFile>>,
+    open: HashMap<CallId, Option<Open>>,
+    metrics: Arc<Metrics>,
+}
+
+/// A recording that is being written.
+struct Open {
+    file: WavFile,
+    _present: Present,
 }
 
 impl Recorder {
     /// Recordings go to `folder`; files to play come from `output`; the greeting, if there is one, is `greeting`.
-    pub fn new(folder: PathBuf, output: PathBuf, greeting: PathBuf) -> Self {
-        Self { folder, output, greeting: Greeting::new(greeting), open: HashMap::new() }
+    pub fn new(folder: PathBuf, output: PathBuf, greeting: PathBuf, metrics: Arc<Metrics>) -> Self {
+        Self { folder, output, greeting: Greeting::new(greeting), open: HashMap::new(), metrics }
     }
 
-    fn create(&self, call: &CallId) -> Option<WavFile> {
-        let file = WavFile::create(&self.folder, &call.file_stem(ID_IN_NAME));
-        file.inspect(|file| info!(call_id = %call, file = %file.path().display(), "recording"))
-            .inspect_err(|error| warn!(call_id = %call, %error, "call is not recorded"))
-            .ok()
+    fn create(&self, call: &CallId) -> Option<Open> {
+        let recordings = &self.metrics.recordings;
+        match WavFile::create(&self.folder, &call.file_stem(ID_IN_NAME)) {
+            Ok(file) => {
+                info!(call_id = %call, file = %file.path().display(), "recording");
+                recordings.started.inc();
+                Some(Open { file, _present: Present::new(&recordings.open) })
+            }
+            Err(error) => {
+                recordings.failed.inc();
+                warn!(call_id = %call, %error, "call is not recorded");
+                None
+            }
+        }
     }
 }
 
@@ -74,11 +91,12 @@ impl Handler<RecordAudio> for Recorder {
         }
         let Some(slot) = self.open.get_mut(&audio.call) else { return };
         // Each half-second batch goes to the disk with its header: a killed process loses less than a second.
-        let written = slot.as_mut().map_or(Ok(()), |file| {
-            file.write_at(audio.position, &audio.samples)?;
-            file.flush()
+        let written = slot.as_mut().map_or(Ok(()), |open| {
+            open.file.write_at(audio.position, &audio.samples)?;
+            open.file.flush()
         });
         if let Err(error) = written {
+            self.metrics.recordings.failed.inc();
             warn!(call_id = %audio.call, %error, "recording ends here");
             *slot = None;
         }
@@ -89,8 +107,9 @@ impl Handler<FinishRecording> for Recorder {
     type Result = ();
 
     fn handle(&mut self, finish: FinishRecording, _: &mut Context<Self>) {
-        let file = self.open.remove(&finish.call).flatten();
-        if let Some(Err(error)) = file.map(WavFile::finish) {
+        let open = self.open.remove(&finish.call).flatten();
+        if let Some(Err(error)) = open.map(|open| open.file.finish()) {
+            self.metrics.recordings.failed.inc();
             warn!(call_id = %finish.call, %error, "recording not completed");
         }
         if let Some(done) = finish.done {

@@ -29,6 +29,8 @@ pub struct Leg {
     tickets: u64,
     /// The last audio was refused: the client has been told, until some is taken again.
     overfull: bool,
+    /// Orders that found no room behind a file.
+    unheld: u64,
 }
 
 /// A file is being read: orders that came after PLAY wait for it.
@@ -77,6 +79,7 @@ impl Leg {
             loading: None,
             tickets: 0,
             overfull: false,
+            unheld: 0,
         };
         leg.aim(now);
         leg.session.start(now);
@@ -117,6 +120,7 @@ impl Leg {
             return match loading.behind.push(order) {
                 Ok(()) => Outcome::Done,
                 Err(order) => {
+                    self.unheld += 1;
                     refusal(order.client, 503, "too much waits for a file".to_owned(), verb(&order.media))
                 }
             };
@@ -129,6 +133,11 @@ impl Leg {
             Ok(()) => Outcome::Done,
             Err((status, text)) => refusal(order.client, status, text, word),
         }
+    }
+
+    /// Orders that were refused because too many waited for a file.
+    pub fn unheld(&self) -> u64 {
+        self.unheld
     }
 
     fn queue(&mut self, media: AgentMedia, now: Instant) -> Result<(), (u16, String)> {

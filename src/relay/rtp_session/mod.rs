@@ -35,6 +35,7 @@ use super::{
     recorder::RecorderPort,
     rtp_ports::{Claim, PortLease},
 };
+use crate::metrics::{LegAccount, LegDrops, Metrics, SETTLE_EVERY};
 
 /// What every leg of a relay has in common.
 #[derive(Debug, Clone)]
@@ -58,6 +59,8 @@ pub struct RtpSession {
     myself: Option<Recipient<FileRead>>,
     buffer: Box<[u8]>,
     send_errors: u64,
+    unheld: u64,
+    account: LegAccount,
     closed: bool,
 }
 
@@ -81,6 +84,7 @@ impl RtpSession {
         lease: PortLease,
         settings: Arc<MediaSettings>,
         recorder: &RecorderPort,
+        metrics: Arc<Metrics>,
     ) -> io::Result<Self> {
         let PortLease { rtp, rtcp, claim } = lease;
         let sockets = Sockets {
@@ -102,6 +106,8 @@ impl RtpSession {
             listeners: Fanout::default(),
             buffer: vec![0; MAX_DATAGRAM].into_boxed_slice(),
             send_errors: 0,
+            unheld: 0,
+            account: LegAccount::new(metrics),
             closed: false,
         })
     }
@@ -135,6 +141,7 @@ impl RtpSession {
             Phase::Open(leg) => leg.order(order, now),
             Phase::Held(held) => {
                 if held.push(order).is_err() {
+                    self.unheld += 1;
                     warn!(call_id = %self.id, "audio dropped: the call is not up and enough is held already");
                 }
                 return;
@@ -253,7 +260,29 @@ impl RtpSession {
         self.drain(now);
         self.tape.flush();
         self.finish_recording.do_send(FinishRecording { call: self.id.clone(), done });
+        let (stats, drops) = self.totals();
+        self.account.close(stats.as_ref(), drops);
         self.log_totals();
+    }
+
+    /// What this leg has counted so far.
+    fn totals(&self) -> (Option<rtp::Stats>, LegDrops) {
+        let (stats, behind_files) = match &self.phase {
+            Phase::Held(_) => (None, 0),
+            Phase::Open(leg) => (Some(leg.session.stats()), leg.unheld()),
+        };
+        let drops = LegDrops {
+            client_mailbox: self.listeners.dropped(),
+            recorder: self.tape.dropped(),
+            held: self.unheld + behind_files,
+            send_errors: self.send_errors,
+        };
+        (stats, drops)
+    }
+
+    fn settle(&mut self) {
+        let (stats, drops) = self.totals();
+        self.account.settle(stats.as_ref(), drops);
     }
 
     fn log_totals(&self) {
@@ -306,6 +335,7 @@ impl Actor for RtpSession {
         ctx.add_stream(ReadableStream::new(self.sockets.rtp.clone(), RTP));
         ctx.add_stream(ReadableStream::new(self.sockets.rtcp.clone(), RTCP));
         ctx.add_stream(self.alarm.stream());
+        ctx.run_interval(SETTLE_EVERY, |session, _| session.settle());
     }
 }
 

@@ -1,19 +1,26 @@
 //! What clients would have heard while there were none: kept, bounded, and given in order to the next one.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use model::{event::Event, id::CallId};
 
 use super::super::message::ClientEvent;
+use crate::metrics::Metrics;
 
 /// Events in order, each with the call that it is about.
 #[derive(Default)]
 pub struct Backlog {
     events: VecDeque<(CallId, ClientEvent)>,
     forgotten: u64,
+    metrics: Arc<Metrics>,
 }
 
 impl Backlog {
+    /// An empty backlog.
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self { metrics, ..Self::default() }
+    }
+
     /// Keeps one event. A full backlog forgets the oldest call that is over, whole: half a call would break the order
     /// that clients rely on. Only when every call is still up does the oldest event go.
     pub fn push(&mut self, call: CallId, event: ClientEvent) {
@@ -21,12 +28,15 @@ impl Backlog {
             self.make_room();
         }
         self.events.push_back((call, event));
+        self.show();
     }
 
     /// Everything kept, in order; the backlog is empty afterwards.
     pub fn take(&mut self) -> impl Iterator<Item = ClientEvent> + use<> {
         self.forgotten = 0;
-        std::mem::take(&mut self.events).into_iter().map(|(_, event)| event)
+        let events = std::mem::take(&mut self.events);
+        self.show();
+        events.into_iter().map(|(_, event)| event)
     }
 
     /// Events kept.
@@ -46,7 +56,13 @@ impl Backlog {
             Some(call) => self.events.retain(|(of, _)| *of != call),
             None => drop(self.events.pop_front()),
         }
-        self.forgotten += (before - self.events.len()) as u64;
+        let forgotten = (before - self.events.len()) as u64;
+        self.forgotten += forgotten;
+        self.metrics.drops.backlog.inc_by(forgotten);
+    }
+
+    fn show(&self) {
+        self.metrics.backlog.set(self.events.len() as i64);
     }
 }
 

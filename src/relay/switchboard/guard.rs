@@ -24,6 +24,8 @@ pub struct Refusal {
     pub status: u16,
     /// Its phrase.
     pub reason: &'static str,
+    /// A stable word for it, for metrics and logs.
+    pub label: &'static str,
 }
 
 /// Applies the rules. The rate is a bucket that holds one second's calls.
@@ -41,11 +43,11 @@ impl DialGuard {
     /// Checks one number; a number that may be called counts.
     pub fn check(&mut self, phone: &str, now: Instant) -> Result<(), Refusal> {
         if !self.rules.pattern.matches(phone) {
-            return Err(Refusal { status: 484, reason: "Address Incomplete" });
+            return Err(Refusal { status: 484, reason: "Address Incomplete", label: "bad-number" });
         }
         let prefixes = &self.rules.prefixes;
         if !prefixes.is_empty() && !prefixes.iter().any(|prefix| phone.starts_with(prefix)) {
-            return Err(Refusal { status: 403, reason: "Forbidden" });
+            return Err(Refusal { status: 403, reason: "Forbidden", label: "forbidden" });
         }
         self.take_token(now)
     }
@@ -55,7 +57,7 @@ impl DialGuard {
         let since = self.filled.replace(now).map_or(0.0, |filled| now.duration_since(filled).as_secs_f64());
         self.tokens = (self.tokens + since * rate).min(rate);
         if self.tokens < 1.0 {
-            return Err(Refusal { status: 503, reason: "Too Many Calls Per Second" });
+            return Err(Refusal { status: 503, reason: "Too Many Calls Per Second", label: "call-rate" });
         }
         self.tokens -= 1.0;
         Ok(())

@@ -14,7 +14,11 @@ use std::{
 };
 
 use actix::{Actor, AsyncContext, Context, Handler, Recipient, ResponseFuture};
-use model::{event::Event, id::CallId};
+use model::{
+    call::{Direction, EndLabel},
+    event::Event,
+    id::CallId,
+};
 use sip::sdp::LocalMedia;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
@@ -33,7 +37,12 @@ use super::{
     },
     rtp_ports::{PortLease, RtpPorts},
 };
-use crate::{config::LostAction, logging::Pii};
+use crate::{
+    config::LostAction,
+    http::{Part, Readiness, Up},
+    logging::Pii,
+    metrics::Metrics,
+};
 
 /// The limits and habits of a relay.
 pub struct SwitchboardSettings {
@@ -85,6 +94,9 @@ pub struct Switchboard {
     backlog: Backlog,
     sequence: u64,
     stopping: Option<Stopping>,
+    metrics: Arc<Metrics>,
+    readiness: Readiness,
+    _up: Up,
 }
 
 struct Entry {
@@ -102,8 +114,16 @@ struct Stopping {
 
 impl Switchboard {
     /// A switchboard without calls. It takes none until it is given its wire ([`SipPort`]).
-    pub fn new(settings: SwitchboardSettings, ports: RtpPorts, spawn: SpawnCall) -> Self {
+    pub fn new(
+        settings: SwitchboardSettings,
+        ports: RtpPorts,
+        spawn: SpawnCall,
+        metrics: Arc<Metrics>,
+        readiness: Readiness,
+    ) -> Self {
         Self {
+            _up: readiness.up(Part::WebSocket),
+            readiness,
             guard: DialGuard::new(settings.dialling.clone()),
             settings,
             ports,
@@ -112,27 +132,30 @@ impl Switchboard {
             calls: HashMap::new(),
             clients: HashMap::new(),
             sessions: HashMap::new(),
-            backlog: Backlog::default(),
+            backlog: Backlog::new(metrics.clone()),
+            metrics,
             sequence: 0,
             stopping: None,
         }
     }
 
     fn admit(&self) -> Result<PortLease, Refusal> {
-        let full = self.settings.max_calls.is_some_and(|limit| self.calls.len() >= limit);
-        if full || self.stopping.is_some() {
-            return Err(Refusal { status: 503, reason: "Service Unavailable" });
+        if self.stopping.is_some() {
+            return Err(unavailable(EndLabel::Shutdown.as_str()));
+        }
+        if self.settings.max_calls.is_some_and(|limit| self.calls.len() >= limit) {
+            return Err(unavailable(EndLabel::TooManyCalls.as_str()));
         }
         self.ports.lease().map_err(|error| {
             warn!(%error, "call refused");
-            Refusal { status: 503, reason: "No RTP ports available" }
+            Refusal { status: 503, reason: "No RTP ports available", label: EndLabel::NoFreePort.as_str() }
         })
     }
 
     fn take_call(&mut self, incoming: IncomingCall) -> Result<(), Refusal> {
         if self.calls.contains_key(&incoming.id) {
             // The last call of this name is over on the wire, and its recording is not complete yet.
-            return Err(Refusal { status: 503, reason: "Service Unavailable" });
+            return Err(unavailable("same-call-id"));
         }
         let lease = self.admit()?;
         let local = self.local_media("-", "-", &lease);
@@ -140,7 +163,7 @@ impl Switchboard {
         let new = NewCall::inbound(incoming.id, incoming.phone, offer, local, &self.settings.call);
         let new = new.map_err(|error| {
             info!(%error, "call refused");
-            Refusal { status: error.status(), reason: "Not Acceptable Here" }
+            Refusal { status: error.status(), reason: "Not Acceptable Here", label: error.label().as_str() }
         })?;
         self.start(new, lease, None);
         Ok(())
@@ -241,6 +264,7 @@ impl Switchboard {
             CallNews::Over { was_up, reason } => {
                 let direction = entry.handle.direction;
                 info!(call_id = %call, reason = %reason, was_up, "call over");
+                self.metrics.calls.ended(&reason);
                 self.calls.remove(&call);
                 for event in Event::ending(&call, direction, was_up, &reason) {
                     self.say_all(&call, event);
@@ -284,6 +308,10 @@ impl Switchboard {
     }
 }
 
+fn unavailable(label: &'static str) -> Refusal {
+    Refusal { status: 503, reason: "Service Unavailable", label }
+}
+
 impl Entry {
     fn story(&self) -> Vec<(CallId, ClientEvent)> {
         let call = &self.handle.id;
@@ -319,7 +347,9 @@ impl Handler<IncomingCall> for Switchboard {
 
     fn handle(&mut self, incoming: IncomingCall, _: &mut Context<Self>) {
         let call = incoming.id.clone();
-        if let Err(Refusal { status, .. }) = self.take_call(incoming) {
+        if let Err(Refusal { status, label, .. }) = self.take_call(incoming) {
+            self.metrics.calls.refused(Direction::Inbound, label);
+            info!(call_id = %call, status, reason = label, "inbound call refused");
             let retry_after = (status == 503).then_some(RETRY_AFTER);
             if let Some(sip) = &self.sip {
                 sip.commands.do_send(SipCommand { call, action: SipAction::Refuse { status, retry_after } });
@@ -335,7 +365,8 @@ impl Handler<PlaceCall> for Switchboard {
         let PlaceCall { client, phone } = place;
         let answer = match self.place_call(client, &phone) {
             Ok(call) => Event::Calling { phone, call },
-            Err(Refusal { status, reason }) => {
+            Err(Refusal { status, reason, label }) => {
+                self.metrics.calls.refused(Direction::Outbound, label);
                 Event::CallFailed { status, reason: reason.into(), call: None }
             }
         };
@@ -412,6 +443,7 @@ impl Handler<Shutdown> for Switchboard {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _: Shutdown, ctx: &mut Context<Self>) -> ResponseFuture<()> {
+        self.readiness.stop();
         let (done, finished) = oneshot::channel();
         self.stopping =
             Some(Stopping { done: Some(done), sip_drained: self.sip.is_none(), clients_told: false });

@@ -45,6 +45,7 @@ impl WsClient {
 
     fn command(&mut self, command: Command, ctx: &mut Context<Self>) {
         let verb = command.verb();
+        self.settings.metrics.clients.command(verb);
         match command {
             Command::Call { phone } => self.switchboard.place.do_send(PlaceCall { client: self.id, phone }),
             Command::Rtp { call, audio } => {
@@ -100,6 +101,7 @@ impl WsClient {
         }
         if call.handle.audio.try_send(order).is_err() {
             self.refused_audio += 1;
+            self.settings.metrics.drops.session_mailbox.inc();
             if self.refused_audio.is_power_of_two() {
                 warn!(
                     client = self.id.0,

@@ -11,7 +11,7 @@ mod outbox;
 mod session;
 mod socket;
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -30,6 +30,7 @@ use super::{
         Listener, PlaceCall, RtpForm, SessionClaim,
     },
 };
+use crate::metrics::Metrics;
 
 /// What every client of a relay has in common.
 #[derive(Debug, Clone)]
@@ -44,6 +45,8 @@ pub struct ClientSettings {
     pub max_message: usize,
     /// How long a session waits for its client to come back.
     pub resume_window: Duration,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// What a client asked for when it connected.
@@ -110,7 +113,8 @@ impl WsClient {
         Self {
             id,
             mode: request.mode,
-            outbox: Outbox::new(settings.send_queue, memory),
+            outbox: Outbox::new(settings.send_queue, memory)
+                .counted_by(&settings.metrics.drops.client_outbox),
             request,
             settings: settings.clone(),
             switchboard,
@@ -129,7 +133,8 @@ impl WsClient {
         payload: web::Payload,
     ) -> Result<HttpResponse, actix_web::Error> {
         let (outbox, max_message) = (self.outbox.clone(), self.settings.max_message);
-        Socket::upgrade(request, payload, self.start().recipient(), outbox, max_message)
+        let connection = self.settings.metrics.clients.connected();
+        Socket::upgrade(request, payload, self.start().recipient(), outbox, max_message, connection)
     }
 
     /// How audio travels on this connection, both ways.
@@ -138,6 +143,9 @@ impl WsClient {
     }
 
     fn say(&mut self, event: &Event, ctx: &mut Context<Self>) {
+        if let Event::Error { status, .. } | Event::CallFailed { status, call: None, .. } = event {
+            self.settings.metrics.clients.command_refused(*status);
+        }
         let Some(line) = event.line(self.mode) else { return };
         if self.outbox.signal(line).is_err() {
             warn!(client = self.id.0, "client reads nothing: its queue is full of signalling");

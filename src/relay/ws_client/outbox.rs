@@ -14,8 +14,10 @@ use std::{
 };
 
 use bytestring::ByteString;
+use prometheus_client::metrics::counter::Counter;
 
 use super::super::message::AudioMessage;
+use crate::metrics::CloseCause;
 
 /// One message to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +39,16 @@ pub enum CloseReason {
     TooSlow,
     /// 1008: another connection took the session over.
     Replaced,
+}
+
+impl From<CloseReason> for CloseCause {
+    fn from(reason: CloseReason) -> Self {
+        match reason {
+            CloseReason::GoingAway => CloseCause::Stopping,
+            CloseReason::TooSlow => CloseCause::TooSlow,
+            CloseReason::Replaced => CloseCause::Replaced,
+        }
+    }
 }
 
 /// Signalling alone fills the queue: the connection cannot be served.
@@ -73,7 +85,8 @@ struct Queue {
     waiting: VecDeque<Outgoing>,
     capacity: usize,
     dropped: u64,
-    closed: bool,
+    drops: Counter,
+    closed: Option<CloseReason>,
     reader: Option<Waker>,
     memory: Option<Memory>,
 }
@@ -89,9 +102,22 @@ impl Outbox {
     /// A queue of at most `capacity` messages, which remembers what was written in the last `memory`.
     pub fn new(capacity: usize, memory: Option<Duration>) -> Self {
         let memory = memory.map(|window| Memory { window, written: VecDeque::new(), forgotten: 0 });
-        let queue =
-            Queue { waiting: VecDeque::new(), capacity, dropped: 0, closed: false, reader: None, memory };
+        let queue = Queue {
+            waiting: VecDeque::new(),
+            capacity,
+            dropped: 0,
+            drops: Counter::default(),
+            closed: None,
+            reader: None,
+            memory,
+        };
         Self(Rc::new(RefCell::new(queue)))
+    }
+
+    /// The same, with every drop counted here too.
+    pub fn counted_by(self, drops: &Counter) -> Self {
+        self.0.borrow_mut().drops = drops.clone();
+        self
     }
 
     /// Queues signalling. If the queue is full, the oldest audio makes room.
@@ -108,7 +134,7 @@ impl Outbox {
     pub fn audio(&self, frame: AudioMessage) {
         let mut queue = self.0.borrow_mut();
         if queue.is_full() && !queue.drop_oldest_audio() {
-            queue.dropped += 1;
+            queue.count_drop();
             return;
         }
         queue.push(Outgoing::Audio(frame));
@@ -132,7 +158,12 @@ impl Outbox {
             queue.waiting.clear();
         }
         queue.push(Outgoing::Close(reason));
-        queue.closed = true;
+        queue.closed = Some(reason);
+    }
+
+    /// Why the connection is being closed, once it is.
+    pub fn closed(&self) -> Option<CloseReason> {
+        self.0.borrow().closed
     }
 
     /// Room for at least this many messages: nobody reads for a while, and all of it is to be kept.
@@ -163,7 +194,7 @@ impl Queue {
     }
 
     fn push(&mut self, message: Outgoing) {
-        if self.closed {
+        if self.closed.is_some() {
             return;
         }
         self.waiting.push_back(message);
@@ -176,9 +207,14 @@ impl Queue {
         let oldest = self.waiting.iter().position(|message| matches!(message, Outgoing::Audio(_)));
         if let Some(at) = oldest {
             self.waiting.remove(at);
-            self.dropped += 1;
+            self.count_drop();
         }
         oldest.is_some()
+    }
+
+    fn count_drop(&mut self) {
+        self.dropped += 1;
+        self.drops.inc();
     }
 }
 

@@ -19,8 +19,9 @@ use tracing::debug;
 use super::{
     super::message::AudioMessage,
     frame_guard::{FrameGuard, Refused},
-    outbox::{CloseReason, Outbox, OutboxStream, Outgoing},
+    outbox::{Outbox, OutboxStream, Outgoing},
 };
+use crate::metrics::{CloseCause, Connection};
 
 /// What the peer sent.
 #[derive(actix::Message, Debug)]
@@ -42,6 +43,7 @@ pub struct Socket {
     too_big: Refused,
     partial: Option<Partial>,
     last_heard: Instant,
+    connection: Connection,
 }
 
 /// A fragmented message of which the end has not come yet.
@@ -58,9 +60,18 @@ impl Socket {
         client: Recipient<FromSocket>,
         outbox: Outbox,
         max_message: usize,
+        connection: Connection,
     ) -> Result<HttpResponse, actix_web::Error> {
         let (guarded, too_big) = FrameGuard::new(payload, max_message);
-        let socket = Self { client, outbox, max_message, too_big, partial: None, last_heard: Instant::now() };
+        let socket = Self {
+            client,
+            outbox,
+            max_message,
+            too_big,
+            partial: None,
+            last_heard: Instant::now(),
+            connection,
+        };
         ws::WsResponseBuilder::new(socket, request, guarded)
             .protocols(&[super::SUBPROTOCOL])
             .frame_size(max_message)
@@ -93,7 +104,7 @@ impl Socket {
         let Some(partial) = &mut self.partial else { return };
         if partial.data.len() + data.len() > self.max_message {
             self.partial = None;
-            return close(ctx, CloseCode::Size, TOO_BIG);
+            return self.close(CloseCause::TooBig, ctx);
         }
         partial.data.extend_from_slice(data);
     }
@@ -106,8 +117,15 @@ impl Socket {
         }
         match ByteString::try_from(data) {
             Ok(line) => self.hand_on(FromSocket::Text(line), ctx),
-            Err(_) => close(ctx, CloseCode::Invalid, NOT_UTF_8),
+            Err(_) => self.close(CloseCause::NotUtf8, ctx),
         }
+    }
+
+    /// Closes the connection from our side.
+    fn close(&mut self, cause: CloseCause, ctx: &mut WebsocketContext<Self>) {
+        self.connection.ends_by(cause);
+        ctx.close(close_frame(cause).map(Into::into));
+        ctx.stop();
     }
 }
 
@@ -119,6 +137,7 @@ impl Actor for Socket {
         ctx.run_interval(PING_EVERY, |socket, ctx| {
             if socket.last_heard.elapsed() > PEER_TIMEOUT {
                 debug!("WebSocket peer does not answer pings");
+                socket.connection.ends_by(CloseCause::NoPong);
                 ctx.stop();
             } else {
                 ctx.ping(b"");
@@ -129,6 +148,10 @@ impl Actor for Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
+        // A peer that does not read is never sent its close frame.
+        if let Some(reason) = self.outbox.closed() {
+            self.connection.ends_by(reason.into());
+        }
         self.client.do_send(FromSocket::Gone);
     }
 }
@@ -138,11 +161,7 @@ impl StreamHandler<Outgoing> for Socket {
         match message {
             Outgoing::Signal(line) | Outgoing::Audio(AudioMessage::Text(line)) => ctx.text(line),
             Outgoing::Audio(AudioMessage::Binary(bytes)) => ctx.binary(bytes),
-            Outgoing::Close(CloseReason::GoingAway) => close(ctx, CloseCode::Away, "the relay stops"),
-            Outgoing::Close(CloseReason::TooSlow) => close(ctx, CloseCode::Policy, "too slow"),
-            Outgoing::Close(CloseReason::Replaced) => {
-                close(ctx, CloseCode::Policy, "session resumed elsewhere")
-            }
+            Outgoing::Close(reason) => self.close(reason.into(), ctx),
         }
     }
 
@@ -159,18 +178,21 @@ impl StreamHandler<Result<Message, ProtocolError>> for Socket {
             Ok(Message::Ping(data)) => ctx.pong(&data),
             Ok(Message::Pong(_) | Message::Nop) => {}
             Ok(Message::Close(reason)) => {
+                let code = reason.as_ref().map(|reason| reason.code.into());
+                self.connection.ends_by(CloseCause::Peer(code));
                 ctx.close(reason);
                 ctx.stop();
             }
-            Err(ProtocolError::Overflow) => close(ctx, CloseCode::Size, TOO_BIG),
-            Err(_) if self.too_big.get() => close(ctx, CloseCode::Size, TOO_BIG),
-            Err(ProtocolError::Io(error)) if is_utf_8_error(&error) => {
-                close(ctx, CloseCode::Invalid, NOT_UTF_8);
+            Err(ProtocolError::Overflow) => self.close(CloseCause::TooBig, ctx),
+            Err(_) if self.too_big.get() => self.close(CloseCause::TooBig, ctx),
+            Err(ProtocolError::Io(error)) if is_utf_8_error(&error) => self.close(CloseCause::NotUtf8, ctx),
+            Err(ProtocolError::Io(error)) => {
+                debug!(%error, "WebSocket connection lost");
+                self.close(CloseCause::Lost, ctx);
             }
             Err(error) => {
-                // Also how a peer that vanished is reported.
                 debug!(%error, "WebSocket connection");
-                close(ctx, CloseCode::Protocol, "broken frame");
+                self.close(CloseCause::BrokenFrame, ctx);
             }
         }
     }
@@ -182,12 +204,18 @@ fn is_utf_8_error(error: &std::io::Error) -> bool {
     error.kind() == std::io::ErrorKind::Other && error.to_string().contains("utf-8")
 }
 
-fn close(ctx: &mut WebsocketContext<Socket>, code: CloseCode, why: &str) {
-    ctx.close(Some((code, why).into()));
-    ctx.stop();
+/// What the peer is told; nothing where it does not listen any more.
+fn close_frame(cause: CloseCause) -> Option<(CloseCode, &'static str)> {
+    match cause {
+        CloseCause::Stopping => Some((CloseCode::Away, "the relay stops")),
+        CloseCause::TooSlow => Some((CloseCode::Policy, "too slow")),
+        CloseCause::Replaced => Some((CloseCode::Policy, "session resumed elsewhere")),
+        CloseCause::TooBig => Some((CloseCode::Size, "message over WS_MAX_MESSAGE_BYTES")),
+        CloseCause::NotUtf8 => Some((CloseCode::Invalid, "text that is not UTF-8")),
+        CloseCause::BrokenFrame => Some((CloseCode::Protocol, "broken frame")),
+        CloseCause::NoPong | CloseCause::Peer(_) | CloseCause::Lost => None,
+    }
 }
 
-const NOT_UTF_8: &str = "text that is not UTF-8";
-const TOO_BIG: &str = "message over WS_MAX_MESSAGE_BYTES";
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PEER_TIMEOUT: Duration = Duration::from_secs(60);
