@@ -49,6 +49,7 @@ const CASES: &[Case] = &[
     ("SIP_AUTH_USERS", "1001:pw", &[], |c| {
         c.sip.auth_users.first().is_some_and(|user| user.name == "1001" && user.password.expose() == "pw")
     }),
+    ("SIP_AUTH_ALGORITHMS", "MD5", &[], |c| c.sip.auth_algorithms == [sip::auth::Algorithm::Md5]),
     ("SIP_AUTH_REALM", "example.com", &[], |c| c.sip.auth_realm == "example.com"),
     ("SIP_ALLOWED_PEERS", "10.0.0.0/8, 192.0.2.1", &[], |c| c.sip.allowed_peers.len() == 2),
     ("TLS_CERT", "a.pem", &[("TLS_KEY", "b.pem")], |c| {

@@ -119,11 +119,13 @@ fn read_sip(reader: &mut Reader<'_>) -> SipConfig {
     }
     let register = read_register(reader, username.as_deref());
     let auth_realm = reader.read("SIP_AUTH_REALM", parse::realm);
+    let auth_algorithms = reader.read("SIP_AUTH_ALGORITHMS", parse::auth_algorithms);
     let auth_users = reader.read_optional("SIP_AUTH_USERS", parse::auth_users).unwrap_or_default();
     let allowed_peers = reader.read_optional("SIP_ALLOWED_PEERS", parse::peers).unwrap_or_default();
     SipConfig {
         allowed_peers,
         auth_realm,
+        auth_algorithms,
         auth_users,
         local,
         advertised_ip: advertised_ip.unwrap_or(ip),

@@ -24,6 +24,7 @@ use std::{
 };
 
 use model::{audio::Codec, mode::Mode};
+use sip::auth::Algorithm;
 use tracing::Level;
 
 pub use self::{
@@ -86,6 +87,8 @@ pub struct SipConfig {
     pub auth_users: Vec<SipUser>,
     /// The realm that they are asked for; `SIP_AUTH_REALM`.
     pub auth_realm: String,
+    /// The digest algorithms that they are offered, in this order; `SIP_AUTH_ALGORITHMS`.
+    pub auth_algorithms: Vec<Algorithm>,
     /// Who may speak SIP with us besides the PBX; empty = anybody. `SIP_ALLOWED_PEERS`.
     pub allowed_peers: Vec<PeerNet>,
 }
@@ -288,6 +291,7 @@ impl Config {
                 allowed_peers: Vec::new(),
                 auth_users: Vec::new(),
                 auth_realm: "sip-relay".to_owned(),
+                auth_algorithms: vec![Algorithm::Md5, Algorithm::Sha256],
             },
             rtp: RtpConfig {
                 port_start: 20_000,

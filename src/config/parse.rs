@@ -3,6 +3,7 @@
 use std::{ops::RangeInclusive, time::Duration};
 
 use model::audio::Codec;
+use sip::auth::Algorithm;
 use tracing::Level;
 
 use super::{AnswerMode, LostAction, NumberPattern, PeerNet, Secret, SipUser};
@@ -140,6 +141,19 @@ pub(super) fn auth_users(text: &str) -> Parsed<Vec<SipUser>> {
     Ok(users)
 }
 
+/// Digest algorithms, each at most once, in the order in which they are offered.
+pub(super) fn auth_algorithms(text: &str) -> Parsed<Vec<Algorithm>> {
+    let mut algorithms = Vec::new();
+    for item in text.split(',').map(str::trim) {
+        let known = [Algorithm::Md5, Algorithm::Sha256];
+        match known.into_iter().find(|known| known.as_str().eq_ignore_ascii_case(item)) {
+            Some(algorithm) if !algorithms.contains(&algorithm) => algorithms.push(algorithm),
+            _ => return Err("expected MD5, SHA-256 or both with a comma between".to_owned()),
+        }
+    }
+    Ok(algorithms)
+}
+
 /// A digest realm: text that can stand between quotes.
 pub(super) fn realm(text: &str) -> Parsed<String> {
     if text.contains(['"', '\\']) {
@@ -202,6 +216,14 @@ mod tests {
         for wrong in ["", "1001", "1001:", ":pw", "1001:a,", "1001:a,1001:b", "1001:a\nb"] {
             let error = auth_users(wrong).unwrap_err();
             assert!(error.starts_with("expected"), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn auth_algorithms_keep_their_order() {
+        assert_eq!(auth_algorithms("sha-256, MD5"), Ok(vec![Algorithm::Sha256, Algorithm::Md5]));
+        for wrong in ["", "MD5,", "MD5,MD5", "MD5-sess", "SHA-1"] {
+            assert!(auth_algorithms(wrong).is_err(), "{wrong:?}");
         }
     }
 

@@ -35,6 +35,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("SIP_REGISTER", "0"),
     secret("SIP_AUTH_USERS"),
     setting("SIP_AUTH_REALM", "sip-relay"),
+    setting("SIP_AUTH_ALGORITHMS", "MD5,SHA-256"),
     setting("SIP_ALLOWED_PEERS", ""),
     setting("WS_HOST", "127.0.0.1"),
     setting("WS_PORT", "8080"),

@@ -260,7 +260,7 @@ fn trunk(config: &Config, test_line: Option<&TestLine>) -> Option<Trunk> {
 /// Who may send requests from outside of calls, where that is restricted.
 fn auth_server(config: &Config) -> Option<AuthServer> {
     let users = &config.sip.auth_users;
-    let server = AuthServer::new(&config.sip.auth_realm);
+    let server = AuthServer::new(&config.sip.auth_realm).algorithms(&config.sip.auth_algorithms);
     (!users.is_empty())
         .then(|| users.iter().fold(server, |server, user| server.user(&user.name, user.password.expose())))
 }

@@ -51,7 +51,7 @@ fn stranger_is_challenged_by_both_algorithms_and_a_retransmission_gets_the_same_
     let brief = |algorithm: &str| {
         format!("Digest realm=\"sip-relay\", nonce=\"{nonce}\", algorithm={algorithm}, qop=\"auth\"")
     };
-    assert_eq!(refusal.headers("WWW-Authenticate"), [brief("SHA-256"), brief("MD5")]);
+    assert_eq!(refusal.headers("WWW-Authenticate"), [brief("MD5"), brief("SHA-256")]);
     assert_eq!(challenge(&mut bench, &invite()).text, refusal.text);
     bench.assert_no_events();
     assert_eq!(bench.endpoint.stats().unauthorised, 2);

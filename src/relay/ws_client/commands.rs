@@ -154,7 +154,7 @@ impl WsClient {
         if let Some(call) = self.calls.focus().cloned().filter(|_| leaves_multi) {
             self.say(&Event::CallAns { call }, ctx);
         }
-        self.listen_after(ctx, |_| ());
+        self.listen(None, ctx);
     }
 
     fn subscribe(&mut self, selection: Selection, muted: bool, verb: &'static str, ctx: &mut Context<Self>) {

@@ -11,7 +11,11 @@ mod outbox;
 mod session;
 mod socket;
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -20,6 +24,7 @@ use tracing::{debug, info, warn};
 
 pub use self::{calls::Calls, outbox::Backlog};
 use self::{
+    calls::KnownCall,
     outbox::{CloseReason, Outbox},
     socket::{FromSocket, Socket},
 };
@@ -181,28 +186,42 @@ impl WsClient {
         let next = self.calls.over(call);
         if let Some(call) = next.filter(|_| self.mode != Mode::Multi) {
             self.say(&Event::CallAns { call }, ctx);
-            self.listen_after(ctx, |_| ());
+            self.listen(None, ctx);
         }
     }
 
     /// Changes something about the calls, then tells each session that the client hears now.
     fn listen_after(&mut self, ctx: &mut Context<Self>, change: impl FnOnce(&mut Calls)) {
-        for call in self.calls.heard(self.mode) {
+        let ids = |calls: &Calls, mode| -> HashSet<CallId> {
+            calls.heard(mode).iter().map(|call| call.handle.id.clone()).collect()
+        };
+        let before = ids(&self.calls, self.mode);
+        change(&mut self.calls);
+        let after = ids(&self.calls, self.mode);
+        for call in before.difference(&after).filter_map(|id| self.calls.get(id)) {
             call.handle.listeners.do_send(Listen::Off(self.id));
         }
-        change(&mut self.calls);
-        self.listen(None, ctx);
+        self.listen_to(|call| !before.contains(&call.handle.id), None, ctx);
     }
 
     /// Listens to each call that the client hears, in place of another connection where there was one.
     fn listen(&mut self, replaces: Option<ClientId>, ctx: &mut Context<Self>) {
+        self.listen_to(|_| true, replaces, ctx);
+    }
+
+    fn listen_to(
+        &mut self,
+        which: impl Fn(&KnownCall) -> bool,
+        replaces: Option<ClientId>,
+        ctx: &mut Context<Self>,
+    ) {
         let form = match self.mode {
             Mode::Classic => RtpForm::Classic,
             Mode::Hex => RtpForm::Hex,
             Mode::Multi => RtpForm::Multi(self.request.audio),
         };
         let audio = self.audio.get_or_insert_with(|| ctx.address().recipient());
-        for call in self.calls.heard(self.mode) {
+        for call in self.calls.heard(self.mode).into_iter().filter(|call| which(call)) {
             let listener = Listener { client: self.id, replaces, form, audio: audio.clone() };
             call.handle.listeners.do_send(Listen::On(listener));
         }
@@ -294,5 +313,6 @@ impl Handler<CallerAudio> for WsClient {
 
 /// The WebSocket sub-protocol that selects multi mode.
 pub const SUBPROTOCOL: &str = "sip-relay.multi";
-/// Frames of one call that may wait for this actor's turn: a second. Signalling is not bounded by it.
-const MAILBOX: usize = 50;
+/// Frames that may wait for this actor's turn: a burst of several from each of a thousand calls after a stall. What waits
+/// for the peer is bounded by the outbox.
+const MAILBOX: usize = 8192;

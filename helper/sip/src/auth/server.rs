@@ -19,6 +19,7 @@ use super::nonce::{NonceState, Nonces};
 pub struct AuthServer {
     realm: String,
     users: HashMap<String, Secrets>,
+    algorithms: Vec<Algorithm>,
     nonce_lifetime: Duration,
 }
 
@@ -30,11 +31,16 @@ struct Secrets {
 }
 
 impl AuthServer {
-    /// A server without users, whose nonces live for five minutes. Of `realm`, quotes, backslashes and control characters
+    /// A server without users, which offers MD5 and SHA-256 and whose nonces live for five minutes. Of `realm`, quotes, backslashes and control characters
     /// are dropped.
     pub fn new(realm: &str) -> Self {
         let realm = realm.chars().filter(|c| !c.is_control() && !matches!(c, '"' | '\\')).collect();
-        Self { realm, users: HashMap::new(), nonce_lifetime: NONCE_LIFETIME }
+        Self {
+            realm,
+            users: HashMap::new(),
+            algorithms: vec![Algorithm::Md5, Algorithm::Sha256],
+            nonce_lifetime: NONCE_LIFETIME,
+        }
     }
 
     /// With this user, in the place of an earlier one of the same name.
@@ -55,6 +61,14 @@ impl AuthServer {
             Algorithm::Md5 | Algorithm::Md5Sess => secrets.md5 = ha1,
             Algorithm::Sha256 | Algorithm::Sha256Sess => secrets.sha256 = ha1,
         }
+        self
+    }
+
+    /// Offers these algorithms, in this order; the ones with a session key are left out. Many telephones look at the first
+    /// challenge only, and some give up when one of several is not MD5.
+    pub fn algorithms(mut self, algorithms: &[Algorithm]) -> Self {
+        let plain = |algorithm: &Algorithm| matches!(algorithm, Algorithm::Md5 | Algorithm::Sha256);
+        self.algorithms = algorithms.iter().copied().filter(plain).collect();
         self
     }
 
@@ -151,13 +165,14 @@ impl Authenticator {
         server: &AuthServer,
         petition: &Petition<'_>,
         stale: bool,
-    ) -> [String; 2] {
+    ) -> Vec<String> {
         let nonce = self.nonces.make(now, petition.source, petition.id);
-        ALGORITHMS.map(|algorithm| {
-            let (realm, algorithm) = (&server.realm, algorithm.as_str());
-            let stale = if stale { ", stale=true" } else { "" };
+        let (realm, stale) = (&server.realm, if stale { ", stale=true" } else { "" });
+        let challenge = |algorithm: &Algorithm| {
+            let algorithm = algorithm.as_str();
             format!(r#"Digest realm="{realm}", nonce="{nonce}", algorithm={algorithm}, qop="auth"{stale}"#)
-        })
+        };
+        server.algorithms.iter().map(challenge).collect()
     }
 
     /// The nonce count of a right answer. The `uri` is taken as it was hashed: a proxy may have changed the Request-URI
@@ -171,8 +186,11 @@ impl Authenticator {
     ) -> Option<u32> {
         let algorithm = match answer.get("algorithm") {
             None => Algorithm::Md5,
-            Some(name) => Algorithm::parse(name).filter(|algorithm| ALGORITHMS.contains(algorithm))?,
+            Some(name) => Algorithm::parse(name)?,
         };
+        if !server.algorithms.contains(&algorithm) {
+            return None;
+        }
         let known = server.secret(username, algorithm);
         let secret = known.unwrap_or(&self.nobody).as_bytes();
         let nonce = answer.get("nonce")?.as_bytes();
@@ -206,9 +224,6 @@ fn unescaped(text: &str) -> String {
 }
 
 const NONCE_LIFETIME: Duration = Duration::from_secs(300);
-
-/// In the order in which they are offered.
-const ALGORITHMS: [Algorithm; 2] = [Algorithm::Sha256, Algorithm::Md5];
 
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "a test has to begin at some instant")]
@@ -265,7 +280,7 @@ mod tests {
         let mut gate = Gate::new(AuthServer::new("r").user("1001", "pw"));
         for at in [0, 1] {
             let challenge = gate.challenge(at);
-            assert_eq!(challenge.algorithm, ALGORITHMS[at]);
+            assert_eq!(challenge.algorithm, [Algorithm::Md5, Algorithm::Sha256][at]);
             assert_eq!(gate.check(&answer(&challenge, "1001", "pw", 1)), Ok(()));
             let old = Challenge { qop: None, ..gate.challenge(at) };
             assert_eq!(gate.check(&answer(&old, "1001", "pw", 1)), Ok(()));
@@ -294,7 +309,7 @@ mod tests {
     fn hashed_password_serves_its_own_algorithm() {
         let ha1 = hash(Algorithm::Md5, &[b"1001", b"r", b"pw"]).to_uppercase();
         let mut gate = Gate::new(AuthServer::new("r").user_ha1("1001", Algorithm::Md5, &ha1));
-        let (sha256, md5) = (gate.challenge(0), gate.challenge(1));
+        let (md5, sha256) = (gate.challenge(0), gate.challenge(1));
         assert_eq!(gate.check(&answer(&sha256, "1001", "pw", 1)), wrong("1001"));
         assert_eq!(gate.check(&answer(&md5, "1001", "pw", 1)), Ok(()));
     }
@@ -302,7 +317,7 @@ mod tests {
     #[test]
     fn answer_that_cannot_be_checked_is_wrong_and_one_for_another_realm_is_none() {
         let mut gate = Gate::new(AuthServer::new("r").user("1001", "pw"));
-        let whole = answer(&gate.challenge(0), "1001", "pw", 1);
+        let whole = answer(&gate.challenge(1), "1001", "pw", 1);
         for (part, with) in [
             ("nonce=", "nonsense="),
             ("uri=", "url="),
@@ -320,6 +335,21 @@ mod tests {
             assert_eq!(gate.check(header), Err(Refusal::Unanswered), "{header}");
         }
         assert_eq!(gate.check(&whole), Ok(()));
+    }
+
+    #[test]
+    fn algorithm_that_is_not_offered_is_not_taken() {
+        let server = AuthServer::new("r").user("1001", "pw");
+        let only = |algorithm| Gate::new(server.clone().algorithms(&[algorithm, Algorithm::Md5Sess]));
+        let mut gate = only(Algorithm::Sha256);
+        assert_eq!(gate.authenticator.challenges(gate.now, &gate.server, &PETITION, false).len(), 1);
+        let challenge = gate.challenge(0);
+        let md5 = Challenge { algorithm: Algorithm::Md5, algorithm_named: false, ..challenge.clone() };
+        assert_eq!(gate.check(&answer(&md5, "1001", "pw", 1)), wrong("1001"), "a downgrade");
+        assert_eq!(gate.check(&answer(&challenge, "1001", "pw", 1)), Ok(()));
+        let mut gate = only(Algorithm::Md5);
+        let challenge = Challenge { algorithm: Algorithm::Sha256, ..gate.challenge(0) };
+        assert_eq!(gate.check(&answer(&challenge, "1001", "pw", 1)), wrong("1001"));
     }
 
     #[test]
