@@ -45,6 +45,11 @@ const CASES: &[Case] = &[
     ("WS_MAX_MESSAGE_BYTES", "65536", &[], |c| c.ws.max_message_bytes == 65_536),
     ("WS_SEND_QUEUE_MAX", "10", &[], |c| c.ws.send_queue_max == 10),
     ("WS_RECV_QUEUE_MAX", "11", &[], |c| c.ws.recv_queue_max == 11),
+    ("SIP_REGISTER", "1", &[("SIP_SERVER_IP", "127.0.0.1"), ("SIP_USERNAME", "1001")], |c| c.sip.register),
+    ("SIP_AUTH_USERS", "1001:pw", &[], |c| {
+        c.sip.auth_users.first().is_some_and(|user| user.name == "1001" && user.password.expose() == "pw")
+    }),
+    ("SIP_AUTH_REALM", "example.com", &[], |c| c.sip.auth_realm == "example.com"),
     ("SIP_ALLOWED_PEERS", "10.0.0.0/8, 192.0.2.1", &[], |c| c.sip.allowed_peers.len() == 2),
     ("TLS_CERT", "a.pem", &[("TLS_KEY", "b.pem")], |c| {
         c.ws.tls.as_ref().is_some_and(|tls| tls.cert.ends_with("a.pem"))
@@ -90,23 +95,44 @@ const CASES: &[Case] = &[
 #[test]
 fn each_setting_reaches_its_field() {
     for (name, value, others, taken) in CASES {
-        // Half of a pair is refused, which is not the test's value either.
+        // Of two settings that come together, the other one alone is an error.
         let without = Setup::new().env(others).load().is_ok_and(|loaded| taken(&loaded.config));
         assert!(!without, "{name}: the test's value is the default");
         let with = Setup::new().env(others).env(&[(name, value)]).load().unwrap().config;
         assert!(taken(&with), "{name}={value} gave {with:?}");
     }
-    // SIP_REGISTER has one value that is not its default, and that is refused for now.
-    let listed: BTreeSet<_> =
-        SETTINGS.iter().map(|s| s.name).filter(|name| *name != "SIP_REGISTER").collect();
+    let listed: BTreeSet<_> = SETTINGS.iter().map(|s| s.name).collect();
     assert_eq!(CASES.iter().map(|case| case.0).collect::<BTreeSet<_>>(), listed);
 }
 
 #[test]
-fn registration_is_refused_as_not_available_yet() {
-    let errors = Setup::new().env(&[("SIP_REGISTER", "true")]).errors();
-    assert_eq!(errors, "SIP_REGISTER=true (environment): registration is not available yet; leave it unset");
-    assert!(!Setup::new().env(&[("SIP_REGISTER", "0")]).load().unwrap().config.sip.register);
+fn registration_needs_a_pbx_and_a_user_that_can_stand_in_a_uri() {
+    let register = ("SIP_REGISTER", "1");
+    let (pbx, user) = (("SIP_SERVER_IP", "127.0.0.1"), ("SIP_USERNAME", "1001"));
+    assert_eq!(
+        Setup::new().env(&[register, user]).errors(),
+        "SIP_REGISTER=1 (environment): there is no PBX to register with; set SIP_SERVER_IP as well"
+    );
+    assert_eq!(
+        Setup::new().env(&[register, pbx]).errors(),
+        "SIP_REGISTER=1 (environment): a registration needs its user; set SIP_USERNAME (and SIP_PASSWORD) as well"
+    );
+    let errors = Setup::new().env(&[register, pbx, ("SIP_USERNAME", "a b@c")]).errors();
+    assert!(errors.starts_with("SIP_USERNAME=a b@c (environment): expected a user"), "{errors}");
+    assert!(Setup::new().env(&[register, pbx, user]).load().unwrap().config.sip.register);
+}
+
+#[test]
+fn wrong_users_are_an_error_that_shows_no_password() {
+    let errors = Setup::new().env(&[("SIP_AUTH_USERS", "1001:hunter2,1002")]).errors();
+    assert_eq!(
+        errors,
+        "SIP_AUTH_USERS (environment): expected user:password with commas between: 1001:secret,1002:other"
+    );
+    let config = Setup::new().env(&[("SIP_AUTH_USERS", "1001:hunter2")]).load().unwrap().config;
+    assert!(!format!("{config:?}").contains("hunter2"));
+    let errors = Setup::new().env(&[("SIP_AUTH_REALM", "a\"b")]).errors();
+    assert!(errors.contains("without quotes"), "{errors}");
 }
 
 #[test]
@@ -399,12 +425,6 @@ fn port_range_without_room_for_a_pair_is_refused() {
 fn password_needs_its_user() {
     let errors = Setup::new().env(&[("SIP_PASSWORD", "pw")]).errors();
     assert_eq!(errors, "SIP_PASSWORD (environment): a password needs its user; set SIP_USERNAME as well");
-}
-
-#[test]
-fn guards_that_do_not_exist_yet_are_refused_not_ignored() {
-    let errors = Setup::new().file("SIP_AUTH_USERS=a:b\n").errors();
-    assert!(errors.starts_with("SIP_AUTH_USERS (.env file): this guard is not available yet"), "{errors}");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! The programs in examples/ do what their first lines say, against the test line and against a phone.
 
 // Helpers of tests are test code, too.
-#![allow(clippy::unwrap_used)]
+// Tests that are skipped say why.
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod common;
 

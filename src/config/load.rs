@@ -58,7 +58,6 @@ impl Config {
 }
 
 fn read_config(reader: &mut Reader<'_>, cwd: &Path) -> Config {
-    reader.refuse_unavailable();
     let openai_api_key = reader.secret("OPENAI_API_KEY");
     let strict = reader.read("STRICT_CONFIG", parse::flag);
     Config {
@@ -118,13 +117,14 @@ fn read_sip(reader: &mut Reader<'_>) -> SipConfig {
     if password.is_some() && username.is_none() && !reader.has_problem("SIP_USERNAME") {
         reader.problem("SIP_PASSWORD", "a password needs its user; set SIP_USERNAME as well".to_owned());
     }
-    let register = reader.read("SIP_REGISTER", |text| match parse::flag(text)? {
-        true => Err("registration is not available yet; leave it unset".to_owned()),
-        false => Ok(false),
-    });
+    let register = read_register(reader, username.as_deref());
+    let auth_realm = reader.read("SIP_AUTH_REALM", parse::realm);
+    let auth_users = reader.read_optional("SIP_AUTH_USERS", parse::auth_users).unwrap_or_default();
     let allowed_peers = reader.read_optional("SIP_ALLOWED_PEERS", parse::peers).unwrap_or_default();
     SipConfig {
         allowed_peers,
+        auth_realm,
+        auth_users,
         local,
         advertised_ip: advertised_ip.unwrap_or(ip),
         server,
@@ -133,6 +133,37 @@ fn read_sip(reader: &mut Reader<'_>) -> SipConfig {
         password,
         register,
     }
+}
+
+/// Registration needs somebody to register with, and a user that can stand in an address of record.
+fn read_register(reader: &mut Reader<'_>, username: Option<&str>) -> bool {
+    let register = reader.read("SIP_REGISTER", parse::flag);
+    if !register {
+        return false;
+    }
+    if !reader.is_set("SIP_SERVER_IP") {
+        reader.problem(
+            "SIP_REGISTER",
+            "there is no PBX to register with; set SIP_SERVER_IP as well".to_owned(),
+        );
+    }
+    match username {
+        None if !reader.has_problem("SIP_USERNAME") => {
+            let expected = "a registration needs its user; set SIP_USERNAME (and SIP_PASSWORD) as well";
+            reader.problem("SIP_REGISTER", expected.to_owned());
+        }
+        Some(user) if !is_uri_user(user) => {
+            let expected = "expected a user that can stand in sip:user@host, as SIP_REGISTER needs it";
+            reader.problem("SIP_USERNAME", expected.to_owned());
+        }
+        _ => {}
+    }
+    true
+}
+
+/// The user part of a SIP URI, escapes included (RFC 3261 §25.1).
+fn is_uri_user(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/%".contains(&b))
 }
 
 fn sip_server(text: &str, local: Option<IpAddr>) -> Parsed<SipServer> {
@@ -333,22 +364,6 @@ impl Reader<'_> {
 
     fn is_set(&self, name: &str) -> bool {
         self.sources.lookup(name).is_some()
-    }
-
-    /// Guards that do not exist yet: ignoring one would leave open what its user wanted closed.
-    fn refuse_unavailable(&mut self) {
-        for name in ["SIP_AUTH_USERS"] {
-            if let Some((_, origin)) = self.sources.lookup(name) {
-                let expected =
-                    "this guard is not available yet; unset it, and restrict access by other means";
-                self.problems.push(Problem {
-                    name: Some(name.to_owned()),
-                    value: None,
-                    origin,
-                    expected: expected.to_owned(),
-                });
-            }
-        }
     }
 }
 

@@ -80,10 +80,23 @@ pub struct SipConfig {
     pub username: Option<String>,
     /// The password of digest authentication; `SIP_PASSWORD`.
     pub password: Option<Secret>,
-    /// Whether to register with the PBX; `SIP_REGISTER`. Not available yet, so always false.
+    /// Whether to register with the PBX, which is set then, as is the user; `SIP_REGISTER`.
     pub register: bool,
+    /// Who may send requests from outside of calls; empty = anybody. `SIP_AUTH_USERS`.
+    pub auth_users: Vec<SipUser>,
+    /// The realm that they are asked for; `SIP_AUTH_REALM`.
+    pub auth_realm: String,
     /// Who may speak SIP with us besides the PBX; empty = anybody. `SIP_ALLOWED_PEERS`.
     pub allowed_peers: Vec<PeerNet>,
+}
+
+/// Somebody who may send SIP requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SipUser {
+    /// The user name of digest authentication.
+    pub name: String,
+    /// The password.
+    pub password: Secret,
 }
 
 /// The PBX that outbound calls go to.
@@ -273,6 +286,8 @@ impl Config {
                 password: None,
                 register: false,
                 allowed_peers: Vec::new(),
+                auth_users: Vec::new(),
+                auth_realm: "sip-relay".to_owned(),
             },
             rtp: RtpConfig {
                 port_start: 20_000,

@@ -5,7 +5,7 @@ use std::{ops::RangeInclusive, time::Duration};
 use model::audio::Codec;
 use tracing::Level;
 
-use super::{AnswerMode, LostAction, NumberPattern, PeerNet};
+use super::{AnswerMode, LostAction, NumberPattern, PeerNet, Secret, SipUser};
 
 /// `Err`: what is expected, as the end of the sentence "NAME=value: ...".
 pub(super) type Parsed<T> = Result<T, String>;
@@ -123,6 +123,31 @@ pub(super) fn peers(text: &str) -> Parsed<Vec<PeerNet>> {
     })
 }
 
+/// `user:password` pairs with commas between them. The text of an error names no password.
+pub(super) fn auth_users(text: &str) -> Parsed<Vec<SipUser>> {
+    let expected = "expected user:password with commas between: 1001:secret,1002:other";
+    let mut users: Vec<SipUser> = Vec::new();
+    for pair in line(text)?.split(',') {
+        let (name, password) = pair.trim().split_once(':').ok_or(expected)?;
+        if name.is_empty() || password.is_empty() {
+            return Err(expected.to_owned());
+        }
+        if users.iter().any(|user| user.name == name) {
+            return Err("expected each user once".to_owned());
+        }
+        users.push(SipUser { name: name.to_owned(), password: Secret::new(password) });
+    }
+    Ok(users)
+}
+
+/// A digest realm: text that can stand between quotes.
+pub(super) fn realm(text: &str) -> Parsed<String> {
+    if text.contains(['"', '\\']) {
+        return Err("expected text without quotes and backslashes".to_owned());
+    }
+    line(text)
+}
+
 pub(super) fn number_pattern(text: &str) -> Parsed<NumberPattern> {
     NumberPattern::new(text).map_err(|error| format!("expected a regular expression: {error}"))
 }
@@ -166,6 +191,17 @@ mod tests {
         assert_eq!(codecs("9, PCMA,0"), Ok(vec![Codec::G722, Codec::Pcma, Codec::Pcmu]));
         for wrong in ["", "0,", "0,0", "0,pcmu", "18", "opus"] {
             assert!(codecs(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn auth_users_are_pairs_whose_passwords_may_have_colons() {
+        let users = auth_users("1001:a:b, 1002:c").unwrap();
+        let plain: Vec<_> = users.iter().map(|user| (user.name.as_str(), user.password.expose())).collect();
+        assert_eq!(plain, [("1001", "a:b"), ("1002", "c")]);
+        for wrong in ["", "1001", "1001:", ":pw", "1001:a,", "1001:a,1001:b", "1001:a\nb"] {
+            let error = auth_users(wrong).unwrap_err();
+            assert!(error.starts_with("expected"), "{wrong:?}");
         }
     }
 

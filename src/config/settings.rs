@@ -33,6 +33,8 @@ pub const SETTINGS: &[Setting] = &[
     setting("SIP_USERNAME", ""),
     secret("SIP_PASSWORD"),
     setting("SIP_REGISTER", "0"),
+    secret("SIP_AUTH_USERS"),
+    setting("SIP_AUTH_REALM", "sip-relay"),
     setting("SIP_ALLOWED_PEERS", ""),
     setting("WS_HOST", "127.0.0.1"),
     setting("WS_PORT", "8080"),

@@ -16,6 +16,12 @@ pub struct SipMetrics {
     pub send_errors: Counter,
     /// Datagrams from outside `SIP_ALLOWED_PEERS`, which are not read.
     pub not_allowed: Counter,
+    /// Requests with a user or password that `SIP_AUTH_USERS` does not have.
+    pub credentials_refused: Counter,
+    /// 1 when the PBX accepted the last registration.
+    pub registered: Gauge,
+    /// Registrations that the PBX refused or did not answer.
+    pub registration_failures: Counter,
     transactions: Gauge,
     dialogs: Gauge,
     calls: Gauge,
@@ -25,6 +31,7 @@ pub struct SipMetrics {
     retransmissions_received: Counter,
     retransmissions_sent: Counter,
     rejected_by_limit: Counter,
+    unauthorised: Counter,
 }
 
 impl SipMetrics {
@@ -38,6 +45,11 @@ impl SipMetrics {
             datagrams_sent,
             send_errors: shelf.counter("sip_send_errors", "SIP datagrams that the socket did not take"),
             not_allowed: shelf.counter("sip_not_allowed", "SIP datagrams from outside SIP_ALLOWED_PEERS"),
+            credentials_refused: shelf
+                .counter("sip_credentials_refused", "SIP requests with a wrong user or password"),
+            registered: shelf.gauge("sip_registered", "1 when the PBX accepted the last registration"),
+            registration_failures: shelf
+                .counter("sip_registration_failures", "Registrations refused or not answered"),
             transactions: shelf.gauge("sip_transactions", "SIP transactions, client and server"),
             dialogs: shelf.gauge("sip_dialogs", "SIP dialogs, early ones included"),
             calls: shelf.gauge("sip_calls", "Calls whose signalling is not finished"),
@@ -48,6 +60,7 @@ impl SipMetrics {
             retransmissions_sent,
             rejected_by_limit: shelf
                 .counter("sip_rejected_by_limit", "SIP requests answered 503 because a table was full"),
+            unauthorised: shelf.counter("sip_unauthorised", "SIP requests answered 401"),
         }
     }
 
@@ -62,6 +75,7 @@ impl SipMetrics {
         grow(&self.retransmissions_received, &mut settled.retransmissions_in, now.retransmissions_in);
         grow(&self.retransmissions_sent, &mut settled.retransmissions_out, now.retransmissions_out);
         grow(&self.rejected_by_limit, &mut settled.rejected_by_limit, now.rejected_by_limit);
+        grow(&self.unauthorised, &mut settled.unauthorised, now.unauthorised);
     }
 }
 

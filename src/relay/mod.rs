@@ -6,6 +6,7 @@ mod http;
 pub(crate) mod io;
 pub mod message;
 mod recorder;
+mod registration;
 pub(crate) mod rtp_ports;
 mod rtp_session;
 mod sip_listener;
@@ -27,7 +28,7 @@ use std::{
 use actix::{Actor, Addr, Arbiter, ArbiterHandle, AsyncContext, Recipient};
 use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::{App, HttpServer, dev::ServerHandle, rt::net::TcpStream, web};
-use sip::{Endpoint, EndpointConfig};
+use sip::{AuthServer, Endpoint, EndpointConfig};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tracing::{debug, info, warn};
 
@@ -227,7 +228,9 @@ fn start_listener(
     watch: Watch,
 ) -> Addr<SipListener> {
     let contact = SocketAddr::new(config.sip.advertised_ip, address.port());
-    let endpoint = Endpoint::new(EndpointConfig::new(contact), seed());
+    let mut settings = EndpointConfig::new(contact);
+    settings.auth = auth_server(config);
+    let endpoint = Endpoint::new(settings, seed());
     let peers =
         Peers::new(config.sip.allowed_peers.clone(), trunk.as_ref().map(|trunk| trunk.destination.ip()));
     SipListener::start_in_arbiter(&wire.handle(), move |_| {
@@ -243,14 +246,23 @@ fn trunk(config: &Config, test_line: Option<&TestLine>) -> Option<Trunk> {
     let invite_timeout = config.relay.invite_timeout;
     if let Some(test_line) = test_line {
         let (destination, host) = (test_line.address(), test_line.host());
-        return Some(Trunk { destination, host, credentials: None, invite_timeout });
+        return Some(Trunk { destination, host, credentials: None, register: false, invite_timeout });
     }
     config.sip.server_addr().zip(config.sip.server.as_ref()).map(|(destination, server)| Trunk {
         destination,
         host: server.host.clone(),
         credentials: credentials(config),
+        register: config.sip.register,
         invite_timeout,
     })
+}
+
+/// Who may send requests from outside of calls, where that is restricted.
+fn auth_server(config: &Config) -> Option<AuthServer> {
+    let users = &config.sip.auth_users;
+    let server = AuthServer::new(&config.sip.auth_realm);
+    (!users.is_empty())
+        .then(|| users.iter().fold(server, |server, user| server.user(&user.name, user.password.expose())))
 }
 
 fn start_test_line(config: &Config) -> std_io::Result<Option<TestLine>> {

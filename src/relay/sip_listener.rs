@@ -30,6 +30,7 @@ use super::{
         DialRequest, DrainSip, IncomingCall, SipAction, SipCensus, SipCensusRequest, SipCommand, SipDrained,
         SipEvent,
     },
+    registration::Registrar,
 };
 use crate::{
     config::PeerNet,
@@ -47,6 +48,8 @@ pub struct Trunk {
     pub host: String,
     /// Answers to 401 and 407, and the user part of From.
     pub credentials: Option<sip::Credentials>,
+    /// Whether to register there.
+    pub register: bool,
     /// No final answer for this long: CANCEL, 408.
     pub invite_timeout: std::time::Duration,
 }
@@ -58,6 +61,8 @@ pub struct SipListener {
     alarm: Alarm,
     trunk: Option<Trunk>,
     peers: Peers,
+    registrar: Registrar,
+    refused: u64,
     switchboard: Recipient<IncomingCall>,
     routes: HashMap<CallKey, Route>,
     keys: HashMap<CallId, CallKey>,
@@ -130,6 +135,8 @@ impl SipListener {
             alarm: Alarm::new(),
             trunk,
             peers,
+            registrar: Registrar::new(metrics.clone()),
+            refused: 0,
             switchboard,
             routes: HashMap::new(),
             keys: HashMap::new(),
@@ -174,6 +181,14 @@ impl SipListener {
             Event::Offer { call, sdp, .. } => (call, SipEvent::Offer(sdp)),
             Event::Ended { call, cause } => (call, SipEvent::State(SipInput::Ended(end_reason(&cause)))),
             Event::OfferAcked { call, sdp: Some(sdp) } => (call, SipEvent::OfferAnswered(sdp)),
+            Event::Registered { expires, .. } => return self.registrar.registered(expires),
+            Event::RegistrationFailed { status, reason, retry_in, .. } => {
+                return self.registrar.failed(status, &reason, retry_in);
+            }
+            Event::Unregistered { .. } => return self.registrar.over(),
+            Event::CredentialsRefused { source, username, .. } => {
+                return self.credentials_refused(source, &username);
+            }
             Event::OfferWithdrawn { .. }
             | Event::OfferAcked { .. }
             | Event::Reanswered { .. }
@@ -186,6 +201,17 @@ impl SipListener {
         self.deliver(key, event);
         if last {
             self.forget_attached(key);
+        }
+    }
+
+    /// Guessing passwords must not fill the log: it is counted, and logged ever more seldom.
+    fn credentials_refused(&mut self, source: SocketAddr, username: &str) {
+        self.refused += 1;
+        self.metrics.sip.credentials_refused.inc();
+        if self.refused.is_power_of_two() {
+            let user: String = username.chars().take(MAX_PHONE).collect();
+            let refused = self.refused;
+            warn!(peer = %source, user = %Pii(user), refused, "SIP_AUTH_USERS: wrong user or password");
         }
     }
 
@@ -332,6 +358,8 @@ impl Actor for SipListener {
         ctx.add_stream(ReadableStream::new(self.socket.clone(), 0));
         ctx.add_stream(self.alarm.stream());
         ctx.run_interval(SETTLE_EVERY, |listener, _| listener.settle());
+        self.registrar.begin(&mut self.endpoint, self.trunk.as_ref());
+        self.drain();
     }
 }
 
@@ -381,6 +409,7 @@ impl Handler<DrainSip> for SipListener {
 
     fn handle(&mut self, drain: DrainSip, _: &mut Context<Self>) {
         self.endpoint.set_draining(true);
+        self.registrar.end(&mut self.endpoint);
         self.draining = Some(drain.done);
         self.drain();
     }
@@ -397,17 +426,26 @@ impl Handler<SipCensusRequest> for SipListener {
 
 impl Trunk {
     fn dial(&self, id: &CallId, request: &DialRequest) -> Dial {
-        // A URI without a port means 5060 (RFC 3261 §19.1.2): on another one the far end would not find itself in it.
-        let target = match self.destination.port() {
-            DEFAULT_PORT => format!("sip:{}@{}", request.phone, self.host),
-            port => format!("sip:{}@{}:{port}", request.phone, self.host),
-        };
+        let target = format!("sip:{}@{}", request.phone, self.authority());
         let mut dial = Dial::new(target, self.destination, request.offer.clone());
         dial.call_id = Some(id.to_sip_call_id());
         dial.from = self.credentials.as_ref().map(|c| format!("sip:{}@{}", c.username, self.host));
         dial.credentials = self.credentials.clone();
         dial.ring_timeout = Some(self.invite_timeout);
         dial
+    }
+
+    /// The URI of the far end itself.
+    pub(super) fn domain(&self) -> String {
+        format!("sip:{}", self.authority())
+    }
+
+    /// A URI without a port means 5060 (RFC 3261 §19.1.2): on another one the far end would not find itself in it.
+    fn authority(&self) -> String {
+        match self.destination.port() {
+            DEFAULT_PORT => self.host.clone(),
+            port => format!("{}:{port}", self.host),
+        }
     }
 }
 

@@ -112,7 +112,12 @@ impl Exchange {
             | Event::OfferWithdrawn { .. }
             | Event::OfferAcked { .. }
             | Event::Reanswered { .. }
-            | Event::ReofferRefused { .. } => {}
+            | Event::ReofferRefused { .. }
+            // Nothing is registered, and everybody may call.
+            | Event::Registered { .. }
+            | Event::RegistrationFailed { .. }
+            | Event::Unregistered { .. }
+            | Event::CredentialsRefused { .. } => {}
         }
     }
 

@@ -45,6 +45,20 @@ struct Received {
     from: SocketAddr,
 }
 
+/// A request of the relay outside of any call.
+pub struct Request(Received);
+
+impl Request {
+    pub fn message(&self) -> &Message {
+        &self.0.message
+    }
+
+    /// A header that must be there.
+    pub fn header(&self, name: &str) -> &str {
+        self.0.message.header(name).unwrap_or_else(|| panic!("no {name} in\n{}", self.0.message))
+    }
+}
+
 /// Bytes and where they go.
 type Datagram = (Vec<u8>, SocketAddr);
 
@@ -168,6 +182,22 @@ impl Pbx {
         let draft = call.call.request(method);
         call.send_request(&draft);
         call.expect_final()
+    }
+
+    /// Waits for a request of the relay outside of any call.
+    pub fn expect_request(&self, method: &str) -> Request {
+        let found = self.wire.incoming.wait(Instant::now() + WAIT, |list| {
+            let first = list.iter().position(|r| r.message.method() == Some(method))?;
+            Some(list.remove(first))
+        });
+        Request(found.unwrap_or_else(|| panic!("no {method} from the relay")))
+    }
+
+    /// Answers such a request.
+    pub fn answer(&self, request: &Request, status: u16, reason: &str, headers: &[(&str, &str)]) {
+        let draft = self.phone.lock().unwrap().respond(&request.0.message, status, reason);
+        let draft = headers.iter().fold(draft, |draft, (name, value)| draft.header(name, value));
+        self.wire.reply(&request.0.raw, &draft, request.0.from);
     }
 
     /// Sends any datagram to `relay`.

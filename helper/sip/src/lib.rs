@@ -13,8 +13,9 @@ mod endpoint;
 mod tx;
 mod ua;
 
+pub use auth::AuthServer;
 pub use endpoint::{Endpoint, EndpointConfig, EndpointLimits, Stats, Timers};
 pub use ua::{
     CallError, CallKey, Credentials, Dial, DialError, EndCause, Event, Incoming, OfferMethod, Output, Party,
-    Rejection,
+    RegisterError, Registration, RegistrationKey, Rejection,
 };

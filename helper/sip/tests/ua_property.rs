@@ -82,6 +82,10 @@ impl Ledger {
             | Event::Reanswered { call, .. }
             | Event::ReofferRefused { call, .. }
             | Event::Ended { call, .. } => call,
+            Event::Registered { .. }
+            | Event::RegistrationFailed { .. }
+            | Event::Unregistered { .. }
+            | Event::CredentialsRefused { .. } => panic!("nobody asked for {event:?}"),
         };
         let ended = self.ended.get_mut(call).expect("an event for a call that nobody announced");
         assert!(!*ended, "{event:?} after the end");

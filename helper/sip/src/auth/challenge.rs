@@ -14,7 +14,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         [Self::Md5, Self::Md5Sess, Self::Sha256, Self::Sha256Sess]
             .into_iter()
             .find(|known| known.as_str().eq_ignore_ascii_case(text))
@@ -73,27 +73,11 @@ pub struct Challenge {
 impl Challenge {
     /// Reads every digest challenge in one header value that can be answered; others are passed over.
     pub fn parse_all(value: &str) -> Vec<Self> {
-        let mut found: Vec<(bool, Vec<(&str, &str)>)> = Vec::new();
-        for item in split_commas(value) {
-            let (scheme, parameter) = split_scheme(item);
-            if let Some(scheme) = scheme {
-                found.push((scheme.eq_ignore_ascii_case("Digest"), Vec::new()));
-            }
-            if let (Some((_, parameters)), Some((name, value))) =
-                (found.last_mut(), parameter.split_once('='))
-            {
-                parameters.push((name.trim(), unquoted(value.trim())));
-            }
-        }
-        found
-            .iter()
-            .filter(|(digest, _)| *digest)
-            .filter_map(|(_, parameters)| Self::new(parameters))
-            .collect()
+        digests(value).iter().filter_map(Self::new).collect()
     }
 
-    fn new(parameters: &[(&str, &str)]) -> Option<Self> {
-        let get = |name: &str| parameters.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| *v);
+    fn new(parameters: &Parameters<'_>) -> Option<Self> {
+        let get = |name: &str| parameters.get(name);
         let algorithm = get("algorithm");
         let qop = match get("qop") {
             None => None,
@@ -117,6 +101,31 @@ impl Challenge {
             stale: get("stale").is_some_and(|stale| stale.eq_ignore_ascii_case("true")),
         })
     }
+}
+
+/// The parameters behind one `Digest`, quotes removed, escapes not.
+pub(super) struct Parameters<'a>(Vec<(&'a str, &'a str)>);
+
+impl<'a> Parameters<'a> {
+    /// The first one of this name.
+    pub(super) fn get(&self, name: &str) -> Option<&'a str> {
+        self.0.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
+    }
+}
+
+/// Every digest challenge, or digest answer, in one header value.
+pub(super) fn digests(value: &str) -> Vec<Parameters<'_>> {
+    let mut found: Vec<(bool, Parameters<'_>)> = Vec::new();
+    for item in split_commas(value) {
+        let (scheme, parameter) = split_scheme(item);
+        if let Some(scheme) = scheme {
+            found.push((scheme.eq_ignore_ascii_case("Digest"), Parameters(Vec::new())));
+        }
+        if let (Some((_, parameters)), Some((name, value))) = (found.last_mut(), parameter.split_once('=')) {
+            parameters.0.push((name.trim(), unquoted(value.trim())));
+        }
+    }
+    found.into_iter().filter(|(digest, _)| *digest).map(|(_, parameters)| parameters).collect()
 }
 
 /// The parts between commas that stand outside quotes.

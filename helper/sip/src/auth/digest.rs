@@ -53,42 +53,40 @@ pub fn authorization(challenge: &Challenge, input: &DigestInput<'_>) -> String {
 }
 
 fn response(challenge: &Challenge, input: &DigestInput<'_>) -> String {
-    let hash = |parts: &[&[u8]]| match challenge.algorithm {
-        Algorithm::Md5 | Algorithm::Md5Sess => hex_of::<Md5>(parts),
-        Algorithm::Sha256 | Algorithm::Sha256Sess => hex_of::<Sha256>(parts),
-    };
+    let algorithm = challenge.algorithm;
     let Credentials { username, password } = input.credentials;
     let nonce = challenge.nonce.as_bytes();
     let cnonce = input.cnonce.as_bytes();
 
-    let mut secret = hash(&[username.as_bytes(), challenge.realm.as_bytes(), password.as_bytes()]);
-    if matches!(challenge.algorithm, Algorithm::Md5Sess | Algorithm::Sha256Sess) {
-        secret = hash(&[secret.as_bytes(), nonce, cnonce]);
+    let mut secret = hash(algorithm, &[username.as_bytes(), challenge.realm.as_bytes(), password.as_bytes()]);
+    if matches!(algorithm, Algorithm::Md5Sess | Algorithm::Sha256Sess) {
+        secret = hash(algorithm, &[secret.as_bytes(), nonce, cnonce]);
     }
     let request = match challenge.qop {
         Some(Qop::AuthInt) => {
-            let body = hash(&[input.body]);
-            hash(&[input.method.as_bytes(), input.uri.as_bytes(), body.as_bytes()])
+            let body = hash(algorithm, &[input.body]);
+            hash(algorithm, &[input.method.as_bytes(), input.uri.as_bytes(), body.as_bytes()])
         }
-        Some(Qop::Auth) | None => hash(&[input.method.as_bytes(), input.uri.as_bytes()]),
+        Some(Qop::Auth) | None => hash(algorithm, &[input.method.as_bytes(), input.uri.as_bytes()]),
     };
     match challenge.qop {
-        None => hash(&[secret.as_bytes(), nonce, request.as_bytes()]),
+        None => hash(algorithm, &[secret.as_bytes(), nonce, request.as_bytes()]),
         Some(qop) => {
             let count = format!("{:08x}", input.nonce_count);
-            hash(&[
-                secret.as_bytes(),
-                nonce,
-                count.as_bytes(),
-                cnonce,
-                qop.as_str().as_bytes(),
-                request.as_bytes(),
-            ])
+            let qop = qop.as_str().as_bytes();
+            hash(algorithm, &[secret.as_bytes(), nonce, count.as_bytes(), cnonce, qop, request.as_bytes()])
         }
     }
 }
 
-/// Lower-case hex of the hash of the parts joined with colons.
+/// Lower-case hex of the algorithm's hash of the parts joined with colons.
+pub(super) fn hash(algorithm: Algorithm, parts: &[&[u8]]) -> String {
+    match algorithm {
+        Algorithm::Md5 | Algorithm::Md5Sess => hex_of::<Md5>(parts),
+        Algorithm::Sha256 | Algorithm::Sha256Sess => hex_of::<Sha256>(parts),
+    }
+}
+
 fn hex_of<H: Digest>(parts: &[&[u8]]) -> String {
     let mut hash = H::new();
     for (i, part) in parts.iter().enumerate() {
@@ -97,7 +95,13 @@ fn hex_of<H: Digest>(parts: &[&[u8]]) -> String {
         }
         hash.update(part);
     }
-    hash.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
+    hex(&hash.finalize())
+}
+
+/// Lower-case hex.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut hex, byte| {
+        // Writing to a String cannot fail.
         let _ = write!(hex, "{byte:02x}");
         hex
     })

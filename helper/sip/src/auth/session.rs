@@ -1,6 +1,6 @@
 //! `AuthSession` remembers which challenges a request has answered and decides whether another attempt makes sense.
 
-use super::challenge::Challenge;
+use super::challenge::{Algorithm, Challenge};
 use super::digest::{DigestInput, authorization};
 use crate::ua::Credentials;
 
@@ -22,6 +22,8 @@ struct Answer {
     by: ChallengedBy,
     challenge: Challenge,
     nonce_count: u32,
+    /// From an earlier request: nobody has asked for it in this one.
+    reused: bool,
 }
 
 impl Answer {
@@ -78,9 +80,14 @@ impl AuthSession {
         }
         for challenge in offered {
             let known = self.answers.iter().position(|a| a.by == by && a.challenge.realm == challenge.realm);
-            let fresh = Answer { by, challenge, nonce_count: 0 };
+            let mut fresh = Answer { by, challenge, nonce_count: 0, reused: false };
             match known {
-                Some(at) if fresh.renews(&self.answers[at]) => self.answers[at] = fresh,
+                Some(at) if fresh.renews(&self.answers[at]) || self.answers[at].reused => {
+                    if fresh.challenge.nonce == self.answers[at].challenge.nonce {
+                        fresh.nonce_count = self.answers[at].nonce_count;
+                    }
+                    self.answers[at] = fresh;
+                }
                 Some(_) => return Err(GiveUp),
                 None if self.answers.len() == MAX_REALMS => return Err(GiveUp),
                 None => self.answers.push(fresh),
@@ -93,6 +100,16 @@ impl AuthSession {
     pub fn next_request(&mut self) {
         self.attempts = 0;
         self.answers.clear();
+    }
+
+    /// A new request begins, and tries the answers of the last one before it is challenged: a round trip less while the
+    /// server's nonces live. An answer that is refused then counts as not given.
+    pub fn reuse(&mut self) {
+        self.attempts = 0;
+        // A session key belongs to the client nonce that it was made with (RFC 7616 §3.4.2).
+        let session = |algorithm| matches!(algorithm, Algorithm::Md5Sess | Algorithm::Sha256Sess);
+        self.answers.retain(|answer| !session(answer.challenge.algorithm));
+        self.answers.iter_mut().for_each(|answer| answer.reused = true);
     }
 
     /// The header names and values for the next attempt.
@@ -190,6 +207,33 @@ mod tests {
         let headers = session.headers("INVITE", "sip:h", b"", "c");
         assert_eq!(headers.len(), 1);
         assert!(headers[0].1.contains("algorithm=SHA-256"));
+    }
+
+    #[test]
+    fn reused_answer_may_be_refused_once_and_its_count_goes_on_with_the_same_nonce() {
+        let mut session = session();
+        let challenge = |nonce: &str| format!(r#"Digest realm="r", nonce="{nonce}", qop="auth""#);
+        assert_eq!(session.challenged(Server, [challenge("n1").as_str()]), Ok(()));
+        names(&mut session);
+        session.reuse();
+        let count = |session: &mut AuthSession| session.headers("REGISTER", "sip:h", b"", "c").remove(0).1;
+        assert!(count(&mut session).contains("nc=00000002"));
+        assert_eq!(session.challenged(Server, [challenge("n1").as_str()]), Ok(()));
+        assert!(count(&mut session).contains("nc=00000003"));
+        assert_eq!(session.challenged(Server, [challenge("n2").as_str()]), Err(GiveUp));
+
+        session.reuse();
+        assert_eq!(session.challenged(Server, [challenge("n3").as_str()]), Ok(()));
+        assert!(count(&mut session).contains(r#"nonce="n3""#) && count(&mut session).contains("nc=00000002"));
+    }
+
+    #[test]
+    fn session_keys_are_not_reused() {
+        let mut session = session();
+        let challenge = r#"Digest realm="r", nonce="n", qop="auth", algorithm=MD5-sess"#;
+        assert_eq!(session.challenged(Server, [challenge]), Ok(()));
+        session.reuse();
+        assert_eq!(names(&mut session), [""; 0]);
     }
 
     #[test]

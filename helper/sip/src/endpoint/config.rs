@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::auth::AuthServer;
+
 /// Settings of an [`Endpoint`](crate::Endpoint).
 #[derive(Debug, Clone)]
 pub struct EndpointConfig {
@@ -18,6 +20,8 @@ pub struct EndpointConfig {
     pub timers: Timers,
     /// Sizes of the tables.
     pub limits: EndpointLimits,
+    /// Who may send requests outside of calls; `None` lets everybody.
+    pub auth: Option<AuthServer>,
     /// How long after an INVITE the 100 Trying goes out, unless another response came first; zero is at once.
     /// RFC 3261 §17.2.1 asks for at most 200 ms.
     pub auto_trying_after: Duration,
@@ -33,6 +37,7 @@ impl EndpointConfig {
             contact_user: None,
             timers: Timers::default(),
             limits: EndpointLimits::default(),
+            auth: None,
             auto_trying_after: Duration::ZERO,
         }
     }
@@ -71,6 +76,8 @@ pub struct EndpointLimits {
     pub max_dialogs: usize,
     /// Inbound calls that are ringing or whose 2xx is not acknowledged yet.
     pub max_unacked: usize,
+    /// Registrations that are kept alive.
+    pub max_registrations: usize,
     /// Largest body that is accepted, bytes; a larger one is answered 413.
     pub max_body: usize,
     /// How long an inbound call may ring before the endpoint itself answers 480.
@@ -85,6 +92,7 @@ impl Default for EndpointLimits {
             max_transactions: 50_000,
             max_dialogs: 20_000,
             max_unacked: 20_000,
+            max_registrations: 1_000,
             max_body: 32 * 1024,
             max_ringing: Duration::from_secs(600),
             retry_after: Duration::from_secs(5),
@@ -101,6 +109,8 @@ pub struct Stats {
     pub dialogs: usize,
     /// Calls, those included whose `Ended` is out and whose signalling is not finished.
     pub calls: usize,
+    /// Registrations, those included that are being given up.
+    pub registrations: usize,
     /// Armed timers.
     pub timers: usize,
     /// Datagrams that are no SIP message, answered 400 or 505 where that was possible.
@@ -113,4 +123,6 @@ pub struct Stats {
     pub retransmissions_out: u64,
     /// Requests answered 503 because a table was full.
     pub rejected_by_limit: u64,
+    /// Requests answered 401: without an answer to our challenge, or with a wrong or a stale one.
+    pub unauthorised: u64,
 }

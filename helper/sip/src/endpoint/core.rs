@@ -8,8 +8,9 @@ use bytes::Bytes;
 
 use super::config::{EndpointConfig, Stats};
 use super::random::Random;
+use crate::auth::Authenticator;
 use crate::tx::{ClientKey, ServerKey, Timer, TimerKey, TimerQueue};
-use crate::ua::{CallKey, CallTimer, Event, Output};
+use crate::ua::{CallKey, CallTimer, Event, Output, RegistrationKey};
 
 /// What an armed timer is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +18,7 @@ pub(crate) enum Fire {
     Client(ClientKey, Timer),
     Server(ServerKey, Timer),
     Call(CallKey, CallTimer),
+    Registration(RegistrationKey),
 }
 
 #[derive(Debug)]
@@ -24,6 +26,7 @@ pub(crate) struct Core {
     pub(crate) config: EndpointConfig,
     pub(crate) draining: bool,
     pub(crate) random: Random,
+    pub(crate) authenticator: Authenticator,
     pub(crate) timers: TimerQueue<Fire>,
     pub(crate) outbox: VecDeque<Output>,
     /// Only the counters are kept here; the sizes are filled in when asked for.
@@ -32,10 +35,12 @@ pub(crate) struct Core {
 
 impl Core {
     pub(crate) fn new(config: EndpointConfig, seed: [u8; 32]) -> Self {
+        let mut random = Random::new(seed);
         Self {
             config,
             draining: false,
-            random: Random::new(seed),
+            authenticator: Authenticator::new(random.key()),
+            random,
             timers: TimerQueue::new(),
             outbox: VecDeque::new(),
             counters: Stats::default(),

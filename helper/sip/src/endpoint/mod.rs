@@ -2,6 +2,7 @@
 //! In: datagrams, commands, the time. Out: datagrams, [`Event`]s, the next time to wake it.
 //! Knows nothing of sockets, clocks, DNS, logs, or what is inside an SDP body.
 
+mod admission;
 mod config;
 mod core;
 mod fault;
@@ -20,7 +21,10 @@ pub(crate) use random::{KeyedHash, Random};
 
 use crate::msg::StatusCode;
 use crate::tx::{Clients, Servers};
-use crate::ua::{CallError, CallKey, Calls, Dial, DialError, EndCause, Output, Rejection, State};
+use crate::ua::{
+    CallError, CallKey, Calls, Dial, DialError, EndCause, Output, RegisterError, Registration,
+    RegistrationKey, Registrations, Rejection, State,
+};
 
 /// A sans-IO SIP user agent. After every call that takes `&mut self`, drain [`poll_output`](Self::poll_output).
 #[derive(Debug)]
@@ -29,6 +33,7 @@ pub struct Endpoint {
     pub(crate) clients: Clients,
     pub(crate) servers: Servers,
     pub(crate) calls: Calls,
+    pub(crate) registrations: Registrations,
 }
 
 impl Endpoint {
@@ -45,6 +50,7 @@ impl Endpoint {
             clients: Clients::default(),
             servers: Servers::default(),
             calls: Calls::default(),
+            registrations: Registrations::default(),
         }
     }
 
@@ -126,15 +132,31 @@ impl Endpoint {
         self.send_reoffer(now, call, sdp)
     }
 
+    /// Tells a registrar where we are, and again before it forgets, and after every failure, until
+    /// [`unregister`](Self::unregister). The outcomes are `Registered` and `RegistrationFailed`.
+    pub fn register(
+        &mut self,
+        now: Instant,
+        registration: Registration,
+    ) -> Result<RegistrationKey, RegisterError> {
+        self.start_registration(now, registration)
+    }
+
+    /// Ends a registration: the registrar is told to forget our contact, unless it does not know it. The outcome is
+    /// `Unregistered`, at once or when the registrar has answered. A key that is not known is ignored.
+    pub fn unregister(&mut self, now: Instant, key: RegistrationKey) {
+        self.end_registration(now, key);
+    }
+
     /// While draining, new INVITEs and OPTIONS are answered 503 with Retry-After; calls in progress go on.
     pub fn set_draining(&mut self, draining: bool) {
         self.core.draining = draining;
     }
 
-    /// Whether the program may end without leaving a peer in doubt: no call is left, and no INVITE, cancelled ones
-    /// included, waits for the final response that wants an ACK, or an ACK and a BYE.
+    /// Whether the program may end without leaving a peer in doubt: no call is left, no INVITE, cancelled ones included,
+    /// waits for the final response that wants an ACK, or an ACK and a BYE, and no registration is being given up.
     pub fn is_settled(&self) -> bool {
-        self.calls.len() == 0 && !self.clients.has_pending_invite()
+        self.calls.len() == 0 && !self.clients.has_pending_invite() && !self.registrations.has_leaving()
     }
 
     /// Counters and table sizes.
@@ -143,6 +165,7 @@ impl Endpoint {
             transactions: self.clients.len() + self.servers.len(),
             dialogs: self.calls.dialogs(),
             calls: self.calls.len(),
+            registrations: self.registrations.len(),
             timers: self.core.timers.len(),
             ..self.core.counters
         }

@@ -52,6 +52,13 @@ impl Random {
         self.rng.next_u32() % end.max(1)
     }
 
+    /// A key.
+    pub(crate) fn key(&mut self) -> [u8; 32] {
+        let mut key = [0; 32];
+        self.rng.fill_bytes(&mut key);
+        key
+    }
+
     /// A hash that a peer who does not know the seed cannot steer; starts a chain of parts.
     pub(crate) fn hash(&self) -> KeyedHash {
         let mut hasher = DefaultHasher::new();

@@ -100,6 +100,9 @@ impl Endpoint {
         (via, server): (&Via, ServerKey),
     ) -> Result<(), Fault> {
         let in_dialog = request.to().is_ok_and(|to| to.tag().is_some());
+        if !in_dialog {
+            self.authenticate(now, source, request, via)?;
+        }
         match request.method() {
             Some(Method::Invite | Method::Bye | Method::Update | Method::Options) if in_dialog => {
                 self.receive_in_dialog(now, source, request, via, server)
@@ -145,6 +148,7 @@ impl Endpoint {
                     Purpose::Invite => self.invite_response(now, client, response),
                     Purpose::Reinvite => self.reinvite_response(now, client, response),
                     Purpose::Bye => self.bye_response(now, client, response),
+                    Purpose::Register(key) => self.register_response(now, key, client, response),
                     Purpose::Cancel => {}
                 }
                 self.cancel_if_wanted(now, client);
@@ -162,6 +166,7 @@ impl Endpoint {
                 }
             }
             Fire::Server(server, timer) => self.servers.fired(&mut self.core, now, server, timer),
+            Fire::Registration(key) => self.registration_due(now, key),
             Fire::Call(call, CallTimer::RingLimit) => match self.calls.state(call) {
                 Some(State::Calling(_)) => self.give_up(now, call, EndCause::Timeout),
                 _ => self.ring_limit(now, call),
@@ -200,6 +205,9 @@ impl Endpoint {
             ClientNotice::Failed(tx) => (tx, EndCause::TransportError),
             ClientNotice::Quiet | ClientNotice::Deliver => return,
         };
+        if let Purpose::Register(key) = tx.purpose {
+            return self.register_unanswered(now, key, client, cause == EndCause::Timeout);
+        }
         let ClientTx { purpose, owner: Some(call), .. } = *tx else { return };
         match (purpose, self.calls.state(call)) {
             (Purpose::Invite, Some(State::Calling(calling))) if calling.invite == client => {

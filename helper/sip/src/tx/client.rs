@@ -12,7 +12,7 @@ use super::slots::Slots;
 use super::{Action, ClientKey, Timer, invite_client, plain_client};
 use crate::endpoint::{Core, Fire};
 use crate::msg::Message;
-use crate::ua::{CallKey, compose};
+use crate::ua::{CallKey, RegistrationKey, compose};
 
 /// What a client transaction was made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +23,7 @@ pub(crate) enum Purpose {
     Reinvite,
     Bye,
     Cancel,
+    Register(RegistrationKey),
 }
 
 /// Whether an INVITE is to be withdrawn (RFC 3261 §9.1).

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::call::Outbound;
+use super::registration::Binding;
 use crate::dialog::{Dialog, Hop};
 use crate::endpoint::EndpointConfig;
 use crate::msg::{
@@ -58,6 +59,30 @@ pub(crate) fn invite(
         builder = builder.header(name.as_str(), value);
     }
     builder.body(SDP, call.offer.clone()).build().ok()
+}
+
+/// A REGISTER for our contact; `expires` of zero removes it (RFC 3261 §10.2).
+pub(crate) fn register(
+    config: &EndpointConfig,
+    binding: &Binding,
+    (cseq, branch): (u32, &str),
+    expires: u32,
+    authorization: &[(&'static str, String)],
+) -> Option<Bytes> {
+    let mut builder = RequestBuilder::new(&Method::Register, &binding.registrar)
+        .via(via(config, branch))
+        .header(HeaderName::MaxForwards, MAX_FORWARDS)
+        .header(HeaderName::From, format_args!("<{}>;tag={}", binding.aor, binding.tag))
+        .header(HeaderName::To, format_args!("<{}>", binding.aor))
+        .header(HeaderName::CallId, &binding.call_id)
+        .header(HeaderName::CSeq, format_args!("{cseq} REGISTER"))
+        .header(HeaderName::Contact, format_args!("<{}>;expires={expires}", binding.contact))
+        .header(HeaderName::Allow, ALLOW)
+        .header(HeaderName::UserAgent, &config.user_agent);
+    for (name, value) in authorization {
+        builder = builder.header(*name, value);
+    }
+    builder.header(HeaderName::Expires, expires).build().ok()
 }
 
 /// A request inside a dialog, and where it goes.

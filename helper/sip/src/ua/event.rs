@@ -17,6 +17,10 @@ impl CallKey {
     }
 }
 
+/// Names one registration of one [`Endpoint`](crate::Endpoint) for as long as that endpoint lives; never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RegistrationKey(pub(crate) u64);
+
 /// One effect of the endpoint, in the order in which it must be carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
@@ -31,7 +35,7 @@ pub enum Output {
     Event(Event),
 }
 
-/// Something that happened to a call.
+/// Something that happened to a call, a registration or at the door.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// A new call arrived; 100 Trying has been sent or is scheduled.
@@ -103,6 +107,40 @@ pub enum Event {
         call: CallKey,
         /// Who ended it and how.
         cause: EndCause,
+    },
+    /// The registrar accepted our contact, for the first time or again; it will be told again in time.
+    Registered {
+        /// The registration.
+        key: RegistrationKey,
+        /// How long the registrar keeps it, unless it hears of it again.
+        expires: Duration,
+    },
+    /// The registrar refused or did not answer. The next attempt is planned.
+    RegistrationFailed {
+        /// The registration.
+        key: RegistrationKey,
+        /// The status of the answer: 401 and 407 are refused credentials. 408 when nobody answered, 503 when nobody could be
+        /// reached (RFC 3261 §8.1.3.1).
+        status: u16,
+        /// The reason phrase.
+        reason: String,
+        /// When the next attempt is made.
+        retry_in: Duration,
+    },
+    /// A registration is over, by `unregister`: its last event. The registrar has removed our contact, or refused to or did
+    /// not answer, and will let it expire.
+    Unregistered {
+        /// The registration.
+        key: RegistrationKey,
+    },
+    /// A request outside of calls came with wrong credentials and was answered 401.
+    CredentialsRefused {
+        /// Where it came from.
+        source: SocketAddr,
+        /// The user name that was given; whether there is such a user is not told.
+        username: String,
+        /// The method of the request.
+        method: String,
     },
 }
 

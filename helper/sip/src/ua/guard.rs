@@ -1,6 +1,6 @@
 //! Guards for every text that a caller of the API puts into a message: none may end a line or open another header.
 
-use super::dial::Dial;
+use super::dial::{Credentials, Dial};
 use crate::msg::{ByteStr, HeaderName, NameAddr, Scheme, Uri};
 
 /// One header value on one line.
@@ -36,11 +36,15 @@ pub(crate) fn are_headers(headers: &[(String, String)]) -> bool {
     headers.iter().all(|(name, value)| is_token(name) && is_value(value) && !is_ours(name))
 }
 
+/// Credentials whose user name can stand in a header.
+pub(crate) fn are_credentials(credentials: &Credentials) -> bool {
+    is_value(&credentials.username) && !credentials.username.is_empty()
+}
+
 /// The first field of a dial that cannot be sent.
 pub(crate) fn invalid_field(dial: &Dial) -> Option<&'static str> {
     let from_ok = dial.from.as_deref().is_none_or(|from| is_uri(from) || is_name_addr(from));
-    let credentials_ok =
-        dial.credentials.as_ref().is_none_or(|c| is_value(&c.username) && !c.username.is_empty());
+    let credentials_ok = dial.credentials.as_ref().is_none_or(are_credentials);
     [
         ("target", is_uri(&dial.target)),
         ("from", from_ok),

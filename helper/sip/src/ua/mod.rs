@@ -1,7 +1,7 @@
-//! The user agent: calls in both directions, and what their owner sees of them.
+//! The user agent: calls in both directions, registrations, and what their owner sees of them.
 //!
 //! Reading order: [`event`] and [`dial`] (the border), `call` (its states), `uas`, `uac`,
-//! `in_dialog`, `success`, `reoffer`, `bye` (what moves them), `compose` (what goes on the wire), `guard` (what may not).
+//! `in_dialog`, `success`, `reoffer`, `bye` (what moves them), `registration` and `register`, `compose` (what goes on the wire), `guard` (what may not).
 
 mod bye;
 mod call;
@@ -10,6 +10,8 @@ mod dial;
 mod event;
 mod guard;
 mod in_dialog;
+mod register;
+mod registration;
 mod reoffer;
 mod success;
 mod uac;
@@ -17,5 +19,7 @@ mod uas;
 
 pub(crate) use call::{CallTimer, Calls, State};
 pub use dial::{CallError, Credentials, Dial, DialError};
-pub use event::{CallKey, EndCause, Event, Incoming, OfferMethod, Output, Party, Rejection};
+pub use event::{CallKey, EndCause, Event, Incoming, OfferMethod, Output, Party, RegistrationKey, Rejection};
+pub(crate) use registration::Registrations;
+pub use registration::{RegisterError, Registration};
 pub(crate) use uas::{check_request_uri, check_require};
