@@ -58,7 +58,10 @@ fn repair(file_len: u64, header: &[u8], more_may_follow: bool) -> Option<Vec<u8>
     let layout = Layout::of(header)?;
     let available = file_len.checked_sub(layout.data_start)?;
     let claimed_end = layout.data_start + u64::from(layout.data_len);
-    let riff_end = u64::from(layout.riff_len) + u64::from(CHUNK_HEAD);
+    let said_end = u64::from(layout.riff_len) + u64::from(CHUNK_HEAD);
+    // A RIFF chunk that ends past the file or within the samples says nothing about what follows them.
+    let plausible = (claimed_end..=file_len).contains(&said_end);
+    let riff_end = if plausible { said_end } else { claimed_end };
     let more_follows = riff_end <= claimed_end && claimed_end + u64::from(layout.block_align) <= file_len;
     let stale = (layout.data_len == 0 && available > 0 && riff_end < file_len)
         || claimed_end > file_len
@@ -66,10 +69,8 @@ fn repair(file_len: u64, header: &[u8], more_may_follow: bool) -> Option<Vec<u8>
     let (data_len, riff_end) = if stale {
         let data_len = expressible(available, layout.block_align, layout.data_start);
         (data_len, layout.data_start + u64::from(data_len))
-    } else if riff_end > file_len || riff_end < claimed_end {
-        (layout.data_len, claimed_end)
     } else {
-        return None;
+        (layout.data_len, riff_end)
     };
     let riff_len = u32::try_from(riff_end - u64::from(CHUNK_HEAD)).unwrap_or(u32::MAX);
     let mut repaired = header.to_vec();
@@ -234,6 +235,14 @@ mod tests {
         assert_eq!(repair_header(20, &header(1, 8_000, 16_000)), None);
         assert_eq!(repair_header(1_000, &header(1, 8_000, 0)[..40]), None);
         assert_eq!(repair_header(1_000, b"RIFF\0\0\0\0WAVEdata\0\0\0\0"), None);
+    }
+
+    #[test]
+    fn both_sizes_wrong_are_put_right_at_once() {
+        let mut bytes = header(1, 8_000, 16_000);
+        bytes[4..8].copy_from_slice(&90_000_u32.to_le_bytes());
+        assert_eq!(repair_header(44 + 17_000, &bytes), Some(header(1, 8_000, 17_000).to_vec()));
+        assert_eq!(repair_foreign_header(44 + 17_000, &bytes), Some(header(1, 8_000, 16_000).to_vec()));
     }
 
     proptest! {
