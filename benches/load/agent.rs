@@ -90,13 +90,12 @@ impl Agent {
             at += end;
             let text = std::str::from_utf8(payload).unwrap_or_default();
             match opcode {
-                0x1 if text.starts_with("RTP:") => {
-                    if take(Line::Audio(text)) {
+                0x1 => {
+                    let audio = text.starts_with("RTP:");
+                    let echo = take(if audio { Line::Audio(text) } else { Line::Signal(text) });
+                    if echo && audio {
                         self.echo(payload);
                     }
-                }
-                0x1 => {
-                    take(Line::Signal(text));
                 }
                 0x9 => self.queue(0x8a, payload),
                 0x8 => {
