@@ -92,8 +92,8 @@ impl Agent {
             match opcode {
                 0x1 => {
                     let audio = text.starts_with("RTP:");
-                    let wanted = take(if audio { Line::Audio(text) } else { Line::Signal(text) });
-                    if audio && wanted {
+                    let echo = take(if audio { Line::Audio(text) } else { Line::Signal(text) });
+                    if echo && audio {
                         self.echo(payload);
                     }
                 }

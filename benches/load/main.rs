@@ -127,7 +127,8 @@ fn set_up_step(options: &Options, run: u32, rate: u32) {
             next += 1;
         }
         // A call that is not up yet is asked again later.
-        while let Some((_, call)) = leaving.pop_front_if(|(at, _)| *at <= now) {
+        while leaving.front().is_some_and(|(at, _)| *at <= now) {
+            let Some((_, call)) = leaving.pop_front() else { break };
             if !generator.signalling.bye(call) {
                 leaving.push_back((now + options.hold().max(TAIL), call));
             }
