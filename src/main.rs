@@ -8,7 +8,7 @@ use sip_relay::{
     logging,
     relay::Relay,
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -32,9 +32,11 @@ async fn run(Loaded { config, warnings }: Loaded) -> anyhow::Result<()> {
         warn!("{warning}");
     }
     raise_file_limit();
+    // Before the start: from then on a signal finds calls that are to be ended.
+    let signals = Signals::new()?;
     let relay = Relay::start(&config)?;
     info!("Press Ctrl+C to stop...");
-    wait_for_signal().await?;
+    signals.wait().await;
     info!("Stopping servers...");
     relay.stop().await;
     info!("Servers stopped");
@@ -48,14 +50,23 @@ fn raise_file_limit() {
     }
 }
 
-async fn wait_for_signal() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// SIGTERM and SIGINT, taken from the moment this exists.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
-    Ok(())
+
+    async fn wait(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 fn refuse(error: &LoadError) -> anyhow::Result<ExitCode> {
