@@ -8,7 +8,6 @@ use sip_relay::config::{Config, SETTINGS};
 
 /// Settings whose line in `.env.example` shows an example: their default depends on the machine or on another setting.
 const EXAMPLES: &[(&str, &str)] = &[
-    ("SIP_AUTH_USERS", "1001:secret,1002:other"),
     ("OPENAI_API_KEY", "your_openai_api_key_here"),
     ("SIP_LOCAL_IP", "192.168.1.101"),
     ("SIP_SERVER_IP", "192.168.1.170"),
