@@ -1,5 +1,6 @@
 //! `Relay` owns the real binary as a child process: started on free ports, read line by line, ended by its id.
 
+use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -156,6 +157,22 @@ impl Relay {
     /// Number of open file descriptors (Linux).
     pub fn open_files(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
+    }
+
+    /// The UDP ports that it has bound, on any address (Linux).
+    pub fn udp_ports(&self) -> Vec<u16> {
+        let files = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap();
+        let open: HashSet<String> = files
+            .filter_map(|file| std::fs::read_link(file.ok()?.path()).ok())
+            .filter_map(|to| Some(to.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned()))
+            .collect();
+        let tables = ["udp", "udp6"].map(|table| std::fs::read_to_string(format!("/proc/net/{table}")));
+        let lines = tables.iter().flatten().flat_map(|table| table.lines().skip(1));
+        lines
+            .map(|line| line.split_whitespace().collect::<Vec<_>>())
+            .filter(|fields| fields.get(9).is_some_and(|inode| open.contains(*inode)))
+            .map(|fields| u16::from_str_radix(fields[1].rsplit(':').next().unwrap(), 16).unwrap())
+            .collect()
     }
 
     /// Resident memory in KiB (Linux).
