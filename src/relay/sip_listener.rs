@@ -9,7 +9,7 @@ use std::{
     net::{IpAddr, SocketAddr, UdpSocket as StdUdpSocket},
     rc::Rc,
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient, StreamHandler};
@@ -27,8 +27,8 @@ use super::{
     call::state::SipInput,
     io::{Alarm, AlarmRang, Readable, ReadableStream},
     message::{
-        DialRequest, DrainSip, IncomingCall, SipAction, SipCensus, SipCensusRequest, SipCommand, SipDrained,
-        SipEvent,
+        DialRequest, DrainSip, IncomingCall, Invite, RegistrationNews, SipAction, SipCensus,
+        SipCensusRequest, SipCommand, SipDrained, SipEvent,
     },
     registration::Registrar,
 };
@@ -50,8 +50,10 @@ pub struct Trunk {
     pub credentials: Option<sip::Credentials>,
     /// Whether to register there.
     pub register: bool,
+    /// How long each registration is asked for.
+    pub expires: Duration,
     /// No final answer for this long: CANCEL, 408.
-    pub invite_timeout: std::time::Duration,
+    pub invite_timeout: Duration,
 }
 
 /// See the module's documentation.
@@ -71,6 +73,16 @@ pub struct SipListener {
     metrics: Arc<Metrics>,
     settled: Stats,
     _up: Up,
+}
+
+/// Whom a listener deals with.
+pub struct Door {
+    /// Where calls go out.
+    pub trunk: Option<Trunk>,
+    /// Who may come in.
+    pub peers: Peers,
+    /// Who hears how the registration goes.
+    pub registration: Option<Recipient<RegistrationNews>>,
 }
 
 /// Who may speak SIP with us.
@@ -123,19 +135,19 @@ impl SipListener {
     pub fn new(
         socket: StdUdpSocket,
         endpoint: Endpoint,
-        trunk: Option<Trunk>,
-        peers: Peers,
+        door: Door,
         switchboard: Recipient<IncomingCall>,
         metrics: Arc<Metrics>,
         readiness: &Readiness,
     ) -> io::Result<Self> {
+        let Door { trunk, peers, registration } = door;
         Ok(Self {
             socket: Rc::new(UdpSocket::from_std(socket)?),
             endpoint,
             alarm: Alarm::new(),
             trunk,
             peers,
-            registrar: Registrar::new(metrics.clone()),
+            registrar: Registrar::new(registration, metrics.clone()),
             refused: 0,
             switchboard,
             routes: HashMap::new(),
@@ -228,7 +240,9 @@ impl SipListener {
                 began: Instant::now(),
             },
         );
-        self.switchboard.do_send(IncomingCall { id, phone, offer: incoming.offer });
+        let Incoming { sip_call_id, from, to, offer, headers, source, .. } = incoming;
+        let invite = Arc::new(Invite { sip_call_id, from: from.uri, to: to.uri, headers, source });
+        self.switchboard.do_send(IncomingCall { id, phone, offer, invite });
     }
 
     /// Two dialogs may share a Call-ID (a call that a proxy sends back to us); our names may not.
@@ -289,15 +303,12 @@ impl SipListener {
     }
 
     fn dial(&mut self, id: CallId, request: DialRequest) {
-        let outcome = match &self.trunk {
+        let outcome = match dial_of(self.trunk.as_ref(), &id, &request) {
             None => Err(EndReason::new(Party::Relay, EndLabel::Unreachable)),
-            Some(trunk) => {
-                let dial = trunk.dial(&id, &request);
-                self.endpoint.dial(Instant::now(), dial).map_err(|error| {
-                    warn!(call_id = %id, %error, "call not placed");
-                    dial_error(&error)
-                })
-            }
+            Some(dial) => self.endpoint.dial(Instant::now(), dial).map_err(|error| {
+                warn!(call_id = %id, %error, "call not placed");
+                dial_error(&error)
+            }),
         };
         match outcome {
             Ok(key) => {
@@ -424,15 +435,24 @@ impl Handler<SipCensusRequest> for SipListener {
     }
 }
 
+/// What the core is to place; `None` without a place to send it to.
+fn dial_of(trunk: Option<&Trunk>, id: &CallId, request: &DialRequest) -> Option<Dial> {
+    let options = request.options.as_deref().cloned().unwrap_or_default();
+    let at_trunk = trunk.map(|trunk| format!("sip:{}@{}", request.phone, trunk.authority()));
+    let destination = options.destination.or(trunk.map(|trunk| trunk.destination))?;
+    let mut dial = Dial::new(options.target.or(at_trunk)?, destination, request.offer.clone());
+    dial.call_id = Some(id.to_sip_call_id());
+    dial.from = options.from.or_else(|| trunk?.address_of_record());
+    dial.credentials = options.credentials.or_else(|| trunk?.credentials.clone());
+    dial.headers = options.headers;
+    dial.ring_timeout = options.ring_timeout.or(trunk.map(|trunk| trunk.invite_timeout));
+    Some(dial)
+}
+
 impl Trunk {
-    fn dial(&self, id: &CallId, request: &DialRequest) -> Dial {
-        let target = format!("sip:{}@{}", request.phone, self.authority());
-        let mut dial = Dial::new(target, self.destination, request.offer.clone());
-        dial.call_id = Some(id.to_sip_call_id());
-        dial.from = self.credentials.as_ref().map(|c| format!("sip:{}@{}", c.username, self.host));
-        dial.credentials = self.credentials.clone();
-        dial.ring_timeout = Some(self.invite_timeout);
-        dial
+    /// Who we are there; `None` without a user.
+    pub(super) fn address_of_record(&self) -> Option<String> {
+        self.credentials.as_ref().map(|credentials| format!("sip:{}@{}", credentials.username, self.host))
     }
 
     /// The URI of the far end itself.

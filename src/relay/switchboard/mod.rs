@@ -15,7 +15,7 @@ use std::{
 
 use actix::{Actor, AsyncContext, Context, Handler, Recipient, ResponseFuture};
 use model::{
-    call::{Direction, EndLabel},
+    call::{Direction, EndLabel, reason_phrase},
     event::Event,
     id::CallId,
 };
@@ -31,9 +31,10 @@ use self::{
 use super::{
     call::{CallSettings, NewCall},
     message::{
-        AgentMedia, AgentOrder, CallCommand, CallHandle, CallNews, CallReport, Census, CensusRequest,
-        ClientEvent, ClientId, Connect, Disconnect, DrainSip, HandOver, IncomingCall, Listen, PlaceCall,
-        SessionClaim, Shutdown, SipAction, SipCensusRequest, SipCommand, SipDrained,
+        AgentMedia, AgentOrder, CallCommand, CallFact, CallHandle, CallNews, CallReport, Census,
+        CensusRequest, ClientEvent, ClientId, Connect, DialOptions, Disconnect, DrainSip, FactKind, HandOver,
+        IncomingCall, Insider, Invite, Listen, PlaceCall, SessionClaim, Shutdown, SipAction,
+        SipCensusRequest, SipCommand, SipDrained,
     },
     rtp_ports::{PortLease, RtpPorts},
 };
@@ -54,9 +55,14 @@ pub struct SwitchboardSettings {
     pub lost_action: LostAction,
     /// The address in SDP and in our Call-IDs.
     pub media_address: IpAddr,
+    /// Who else decides about inbound calls.
+    pub admission: Option<Admission>,
     /// What every call has in common.
     pub call: Arc<CallSettings>,
 }
+
+/// Decides about an inbound call that could be taken: `Err` refuses it with a status and a label for metrics.
+pub type Admission = Arc<dyn Fn(&Invite) -> Result<(), (u16, &'static str)> + Send + Sync>;
 
 /// Makes the actors of a call: the wiring's part.
 pub type SpawnCall = Box<dyn Fn(NewCall, PortLease) -> SpawnedCall>;
@@ -89,7 +95,7 @@ pub struct Switchboard {
     sip: Option<SipPort>,
     spawn: SpawnCall,
     calls: HashMap<CallId, Entry>,
-    clients: HashMap<ClientId, Recipient<ClientEvent>>,
+    clients: HashMap<ClientId, Client>,
     sessions: HashMap<String, (ClientId, Recipient<HandOver>)>,
     backlog: Backlog,
     sequence: u64,
@@ -97,6 +103,11 @@ pub struct Switchboard {
     metrics: Arc<Metrics>,
     readiness: Readiness,
     _up: Up,
+}
+
+struct Client {
+    events: Recipient<ClientEvent>,
+    inside: Option<Insider>,
 }
 
 struct Entry {
@@ -165,25 +176,45 @@ impl Switchboard {
             info!(%error, "call refused");
             Refusal { status: error.status(), reason: "Not Acceptable Here", label: error.label().as_str() }
         })?;
-        self.start(new, lease, None);
+        if let Some(admission) = &self.settings.admission {
+            let refusal = |(status, label)| Refusal { status, reason: reason_phrase(status), label };
+            admission(&incoming.invite).map_err(refusal)?;
+        }
+        self.start(new, lease, None, Some(incoming.invite));
         Ok(())
     }
 
-    fn place_call(&mut self, client: ClientId, phone: &str) -> Result<CallId, Refusal> {
-        self.guard.check(phone, Instant::now())?;
+    fn place_call(
+        &mut self,
+        client: ClientId,
+        phone: &str,
+        options: Option<Box<DialOptions>>,
+    ) -> Result<CallId, Refusal> {
+        if options.is_none() {
+            self.guard.check(phone, Instant::now())?;
+        }
         let lease = self.admit()?;
         let id = self.new_id();
         let local = self.local_media("relay", "Call", &lease);
         info!(call_id = %id, to = %Pii(phone), "outbound call");
-        let new = NewCall::outbound(id.clone(), phone.to_owned(), local, &self.settings.call);
-        self.start(new, lease, Some(client));
+        let new = NewCall::outbound(id.clone(), phone.to_owned(), options, local, &self.settings.call);
+        self.start(new, lease, Some(client), None);
         Ok(id)
     }
 
-    fn start(&mut self, new: NewCall, lease: PortLease, placed_by: Option<ClientId>) {
+    fn start(
+        &mut self,
+        mut new: NewCall,
+        lease: PortLease,
+        placed_by: Option<ClientId>,
+        invite: Option<Arc<Invite>>,
+    ) {
+        let insiders = self.clients.values().filter_map(|client| client.inside.as_ref());
+        new.listeners = insiders.map(|inside| inside.listener.clone()).collect();
         let (id, phone, direction) = (new.id.clone(), new.phone.clone(), new.origin.direction());
         let SpawnedCall { commands, audio, listeners } = (self.spawn)(new, lease);
-        let handle = CallHandle { id: id.clone(), direction, phone, placed_by, commands, audio, listeners };
+        let handle =
+            CallHandle { id: id.clone(), direction, phone, placed_by, invite, commands, audio, listeners };
         self.sequence += 1;
         let entry = Entry { handle: handle.clone(), order: self.sequence, rang: false, up: false };
         self.calls.insert(id.clone(), entry);
@@ -213,7 +244,14 @@ impl Switchboard {
             return self.backlog.push(call.clone(), event);
         }
         for client in self.clients.values() {
-            client.do_send(event.clone());
+            client.events.do_send(event.clone());
+        }
+    }
+
+    /// Tells the programs of this process.
+    fn state_fact(&self, call: &CallId, kind: &FactKind) {
+        for inside in self.clients.values().filter_map(|client| client.inside.as_ref()) {
+            inside.facts.do_send(CallFact { call: call.clone(), kind: kind.clone() });
         }
     }
 
@@ -236,7 +274,7 @@ impl Switchboard {
 
     fn say(&self, client: ClientId, event: Event) {
         if let Some(client) = self.clients.get(&client) {
-            client.do_send(ClientEvent::Say(event));
+            client.events.do_send(ClientEvent::Say(event));
         }
     }
 
@@ -259,6 +297,7 @@ impl Switchboard {
                 entry.up = true;
                 self.say_all(&call, Event::CallAns { call: call.clone() });
             }
+            CallNews::Media(facts) => self.state_fact(&call, &FactKind::Media(facts)),
             CallNews::Event(event) => self.say_all(&call, event),
             CallNews::For(client, event) => self.say(client, event),
             CallNews::Over { was_up, reason } => {
@@ -269,6 +308,7 @@ impl Switchboard {
                 for event in Event::ending(&call, direction, was_up, &reason) {
                     self.say_all(&call, event);
                 }
+                self.state_fact(&call, &FactKind::Over { was_up, reason });
                 self.advance_stop();
             }
         }
@@ -298,7 +338,7 @@ impl Switchboard {
         if !stopping.clients_told {
             stopping.clients_told = true;
             for client in self.clients.values() {
-                client.do_send(ClientEvent::Close);
+                client.events.do_send(ClientEvent::Close);
             }
         }
         if let Some(done) = stopping.done.take_if(|_| self.clients.is_empty()) {
@@ -362,8 +402,8 @@ impl Handler<PlaceCall> for Switchboard {
     type Result = ();
 
     fn handle(&mut self, place: PlaceCall, _: &mut Context<Self>) {
-        let PlaceCall { client, phone } = place;
-        let answer = match self.place_call(client, &phone) {
+        let PlaceCall { client, phone, options } = place;
+        let answer = match self.place_call(client, &phone, options) {
             Ok(call) => Event::Calling { phone, call },
             Err(Refusal { status, reason, label }) => {
                 self.metrics.calls.refused(Direction::Outbound, label);
@@ -386,10 +426,10 @@ impl Handler<Connect> for Switchboard {
     type Result = ();
 
     fn handle(&mut self, connect: Connect, _: &mut Context<Self>) {
-        let resumed = connect.session.is_some_and(|claim| self.claim(connect.client, claim, &connect.events));
-        if resumed {
-            self.clients.insert(connect.client, connect.events);
-            return info!(client = connect.client.0, "session resumed");
+        let Connect { client, events, session, inside } = connect;
+        if session.is_some_and(|claim| self.claim(client, claim, &events)) {
+            self.clients.insert(client, Client { events, inside });
+            return info!(client = client.0, "session resumed");
         }
         let forgotten = self.backlog.forgotten();
         if forgotten > 0 {
@@ -401,10 +441,10 @@ impl Handler<Connect> for Switchboard {
             self.in_progress().into_iter().map(|(_, event)| event).collect()
         };
         for event in story {
-            connect.events.do_send(event);
+            events.do_send(event);
         }
-        self.clients.insert(connect.client, connect.events);
-        info!(client = connect.client.0, clients = self.clients.len(), "client connected");
+        self.clients.insert(client, Client { events, inside });
+        info!(client = client.0, clients = self.clients.len(), "client connected");
     }
 }
 
