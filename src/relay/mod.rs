@@ -9,10 +9,10 @@ pub mod message;
 mod recorder;
 mod registration;
 pub(crate) mod rtp_ports;
-mod rtp_session;
-mod sip_listener;
-mod stack;
-mod switchboard;
+pub(crate) mod rtp_session;
+pub(crate) mod sip_listener;
+pub(crate) mod stack;
+pub(crate) mod switchboard;
 #[cfg(test)]
 pub(crate) mod testing;
 mod tls;
@@ -40,7 +40,7 @@ use self::{
     rtp_session::MediaSettings,
     sip_listener::{Door, Peers, Trunk},
     stack::{Stack, Threads, bind_sip},
-    switchboard::{DialRules, Switchboard, SwitchboardSettings},
+    switchboard::{DialRules, MediaAddress, Switchboard, SwitchboardSettings},
 };
 use crate::{
     config::{AnswerMode, Config, RtpConfig},
@@ -293,13 +293,13 @@ fn media_settings(config: &Config) -> MediaSettings {
 
 fn switchboard_settings(config: &Config, call: Arc<CallSettings>) -> SwitchboardSettings {
     SwitchboardSettings {
-        dialling: DialRules {
+        dialling: Some(DialRules {
             pattern: config.relay.number_pattern.clone(),
             prefixes: config.relay.allowed_prefixes.clone(),
             rate: config.relay.call_rate,
-        },
+        }),
         max_calls: config.relay.max_calls,
-        media_address: config.sip.advertised_ip,
+        media_address: MediaAddress::Fixed(config.sip.advertised_ip),
         lost_action: config.ws.lost_action.clone(),
         admission: None,
         call,
@@ -310,7 +310,7 @@ fn local_address(bound: std_io::Result<SocketAddr>, asked: SocketAddr) -> Socket
     bound.unwrap_or(asked)
 }
 
-fn cores() -> usize {
+pub(crate) fn cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 

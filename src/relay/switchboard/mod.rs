@@ -8,12 +8,12 @@ mod guard;
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use actix::{Actor, AsyncContext, Context, Handler, Recipient, ResponseFuture};
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient, ResponseFuture};
 use model::{
     call::{Direction, EndLabel, reason_phrase},
     event::Event,
@@ -32,14 +32,14 @@ use super::{
     call::{CallSettings, NewCall},
     message::{
         AgentMedia, AgentOrder, CallCommand, CallFact, CallHandle, CallNews, CallReport, Census,
-        CensusRequest, ClientEvent, ClientId, Connect, DialOptions, Disconnect, DrainSip, FactKind, HandOver,
-        IncomingCall, Insider, Invite, Listen, PlaceCall, SessionClaim, Shutdown, SipAction,
-        SipCensusRequest, SipCommand, SipDrained,
+        CensusRequest, ClientEvent, ClientId, Connect, DialOptions, Disconnect, Dismiss, DismissSip,
+        DrainSip, FactKind, HandOver, IncomingCall, Insider, Invite, Listen, PlaceCall, SessionClaim,
+        Shutdown, SipAction, SipCensusRequest, SipCommand, SipDrained,
     },
     rtp_ports::{PortLease, RtpPorts},
 };
 use crate::{
-    config::LostAction,
+    config::{LostAction, route_source},
     http::{Part, Readiness, Up},
     logging::Pii,
     metrics::Metrics,
@@ -47,18 +47,36 @@ use crate::{
 
 /// The limits and habits of a relay.
 pub struct SwitchboardSettings {
-    /// Which calls clients may place.
-    pub dialling: DialRules,
+    /// Which calls clients may place; `None`: any.
+    pub dialling: Option<DialRules>,
     /// Calls at once; `None`: as many as there are ports.
     pub max_calls: Option<usize>,
     /// What becomes of calls when the last client is gone.
     pub lost_action: LostAction,
     /// The address in SDP and in our Call-IDs.
-    pub media_address: IpAddr,
+    pub media_address: MediaAddress,
     /// Who else decides about inbound calls.
     pub admission: Option<Admission>,
     /// What every call has in common.
     pub call: Arc<CallSettings>,
+}
+
+/// The address that peers are told to send media to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MediaAddress {
+    /// Always this.
+    Fixed(IpAddr),
+    /// The address that this machine has towards the peer; this where there is no route.
+    Route(IpAddr),
+}
+
+impl MediaAddress {
+    fn toward(self, peer: Option<SocketAddr>) -> IpAddr {
+        match (self, peer) {
+            (Self::Fixed(address), _) | (Self::Route(address), None) => address,
+            (Self::Route(fallback), Some(peer)) => route_source(peer).unwrap_or(fallback),
+        }
+    }
 }
 
 /// Decides about an inbound call that could be taken: `Err` refuses it with a status and a label for metrics.
@@ -85,12 +103,14 @@ pub struct SipPort {
     pub drain: Recipient<DrainSip>,
     /// What is left on the wire.
     pub census: Recipient<SipCensusRequest>,
+    /// For what comes after the end.
+    pub dismiss: Recipient<DismissSip>,
 }
 
 /// See the module's documentation.
 pub struct Switchboard {
     settings: SwitchboardSettings,
-    guard: DialGuard,
+    guard: Option<DialGuard>,
     ports: RtpPorts,
     sip: Option<SipPort>,
     spawn: SpawnCall,
@@ -135,7 +155,7 @@ impl Switchboard {
         Self {
             _up: readiness.up(Part::WebSocket),
             readiness,
-            guard: DialGuard::new(settings.dialling.clone()),
+            guard: settings.dialling.clone().map(DialGuard::new),
             settings,
             ports,
             sip: None,
@@ -169,7 +189,8 @@ impl Switchboard {
             return Err(unavailable("same-call-id"));
         }
         let lease = self.admit()?;
-        let local = self.local_media("-", "-", &lease);
+        let peer = Some(incoming.invite.source);
+        let local = self.local_media("-", "-", peer, &lease);
         let offer = incoming.offer.as_deref().unwrap_or_default();
         let new = NewCall::inbound(incoming.id, incoming.phone, offer, local, &self.settings.call);
         let new = new.map_err(|error| {
@@ -190,12 +211,13 @@ impl Switchboard {
         phone: &str,
         options: Option<Box<DialOptions>>,
     ) -> Result<CallId, Refusal> {
-        if options.is_none() {
-            self.guard.check(phone, Instant::now())?;
+        if let Some(guard) = &mut self.guard {
+            guard.check(phone, Instant::now())?;
         }
         let lease = self.admit()?;
         let id = self.new_id();
-        let local = self.local_media("relay", "Call", &lease);
+        let peer = options.as_ref().and_then(|options| options.destination);
+        let local = self.local_media("relay", "Call", peer, &lease);
         info!(call_id = %id, to = %Pii(phone), "outbound call");
         let new = NewCall::outbound(id.clone(), phone.to_owned(), options, local, &self.settings.call);
         self.start(new, lease, Some(client), None);
@@ -223,14 +245,20 @@ impl Switchboard {
 
     /// `{uuid4}@{host}`; the colons of an IPv6 host would have to be encoded on the WebSocket.
     fn new_id(&self) -> CallId {
-        let host = self.settings.media_address.to_string().replace(':', "-");
+        let host = self.settings.media_address.toward(None).to_string().replace(':', "-");
         CallId::from_sip_call_id(&format!("{}@{host}", super::uuid4()))
     }
 
-    fn local_media(&self, username: &str, session_name: &str, lease: &PortLease) -> LocalMedia {
+    fn local_media(
+        &self,
+        username: &str,
+        session_name: &str,
+        peer: Option<SocketAddr>,
+        lease: &PortLease,
+    ) -> LocalMedia {
         let id = super::random_u64() >> 33;
         LocalMedia {
-            address: self.settings.media_address,
+            address: self.settings.media_address.toward(peer),
             port: lease.base(),
             session_id: id,
             version: id,
@@ -504,6 +532,22 @@ impl Handler<Shutdown> for Switchboard {
         Box::pin(async move {
             // An error means that the switchboard is gone: there is nothing left to wait for.
             let _ = finished.await;
+        })
+    }
+}
+
+impl Handler<Dismiss> for Switchboard {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Dismiss, ctx: &mut Context<Self>) -> ResponseFuture<()> {
+        ctx.stop();
+        let (done, closed) = oneshot::channel();
+        if let Some(sip) = self.sip.take() {
+            sip.dismiss.do_send(DismissSip(done));
+        }
+        Box::pin(async move {
+            // An error means that the listener is gone already.
+            let _ = closed.await;
         })
     }
 }
