@@ -28,6 +28,8 @@ use model::{
     mode::{AgentCodec, Frames},
 };
 
+use tokio::sync::oneshot;
+
 use super::{
     call::state::SipInput,
     ws_client::{Backlog, Calls},
@@ -589,7 +591,7 @@ pub struct PlaceCall {
     pub client: ClientId,
     /// The number, unchecked.
     pub phone: String,
-    /// Given by programs of this process; which calls they may place is their own affair.
+    /// Given by programs of this process.
     pub options: Option<Box<DialOptions>>,
 }
 
@@ -683,6 +685,11 @@ pub struct CallHandle {
 #[rtype(result = "()")]
 pub struct Shutdown;
 
+/// After [`Shutdown`]: leave the thread to others. Resolves when the SIP socket is closed.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct Dismiss;
+
 /// How many of each thing exist right now: what must be zero when no call is up.
 #[derive(Message, Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[rtype(result = "Census")]
@@ -704,6 +711,11 @@ pub struct Census {
 }
 
 // ---- Switchboard → SipListener ----------------------------------------------------------------------------------
+
+/// Stop, and say so when the socket is closed.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct DismissSip(pub oneshot::Sender<()>);
 
 /// The tables of the SIP core.
 #[derive(Message, Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -10,11 +10,11 @@ mod random;
 mod recorder;
 mod registration;
 pub(crate) mod rtp_ports;
-mod rtp_session;
+pub(crate) mod rtp_session;
 mod setup;
-mod sip_listener;
-mod stack;
-mod switchboard;
+pub(crate) mod sip_listener;
+pub(crate) mod stack;
+pub(crate) mod switchboard;
 #[cfg(test)]
 pub(crate) mod testing;
 mod tls;
@@ -219,7 +219,7 @@ fn local_address(bound: std_io::Result<SocketAddr>, asked: SocketAddr) -> Socket
     bound.unwrap_or(asked)
 }
 
-fn cores() -> usize {
+pub(crate) fn cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 

@@ -8,7 +8,7 @@ use super::{
     call::CallSettings,
     rtp_session::MediaSettings,
     sip_listener::{Door, Peers, Trunk},
-    switchboard::{DialRules, SwitchboardSettings},
+    switchboard::{DialRules, MediaAddress, SwitchboardSettings},
 };
 use crate::{
     config::{AnswerMode, Config},
@@ -96,13 +96,13 @@ pub fn media_settings(config: &Config) -> MediaSettings {
 /// Limits, and who may call.
 pub fn switchboard_settings(config: &Config, call: Arc<CallSettings>) -> SwitchboardSettings {
     SwitchboardSettings {
-        dialling: DialRules {
+        dialling: Some(DialRules {
             pattern: config.relay.number_pattern.clone(),
             prefixes: config.relay.allowed_prefixes.clone(),
             rate: config.relay.call_rate,
-        },
+        }),
         max_calls: config.relay.max_calls,
-        media_address: config.sip.advertised_ip,
+        media_address: MediaAddress::Fixed(config.sip.advertised_ip),
         lost_action: config.ws.lost_action.clone(),
         admission: None,
         call,

@@ -87,6 +87,7 @@ impl Stack {
                 commands: listener.clone().recipient(),
                 drain: listener.clone().recipient(),
                 census: listener.clone().recipient(),
+                dismiss: listener.clone().recipient(),
             }));
             let spawner = Spawner {
                 media: threads.media,

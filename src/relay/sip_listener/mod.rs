@@ -24,7 +24,7 @@ use model::{
 };
 use sip::{Endpoint, Event, Incoming, Output, Rejection, Stats};
 use socket2::SockRef;
-use tokio::net::UdpSocket;
+use tokio::{net::UdpSocket, sync::oneshot};
 use tracing::{debug, info, warn};
 
 pub use self::door::{Door, Peers, Trunk};
@@ -38,8 +38,8 @@ use super::{
     call::state::SipInput,
     io::{Alarm, AlarmRang, Readable, ReadableStream},
     message::{
-        DialRequest, DrainSip, IncomingCall, Invite, SipAction, SipCensus, SipCensusRequest, SipCommand,
-        SipDrained, SipEvent,
+        DialRequest, DismissSip, DrainSip, IncomingCall, Invite, SipAction, SipCensus, SipCensusRequest,
+        SipCommand, SipDrained, SipEvent,
     },
     registration::Registrar,
 };
@@ -64,6 +64,7 @@ pub struct SipListener {
     buffer: Box<[u8]>,
     metrics: Arc<Metrics>,
     settled: Stats,
+    dismissed: Option<oneshot::Sender<()>>,
     _up: Up,
 }
 
@@ -92,6 +93,7 @@ impl SipListener {
             buffer: vec![0; MAX_DATAGRAM].into_boxed_slice(),
             metrics,
             settled: Stats::default(),
+            dismissed: None,
             _up: readiness.up(Part::Sip),
         })
     }
@@ -289,6 +291,28 @@ impl Handler<DrainSip> for SipListener {
         self.registrar.end(&mut self.endpoint);
         self.draining = Some(drain.done);
         self.drain();
+    }
+}
+
+impl Handler<DismissSip> for SipListener {
+    type Result = ();
+
+    fn handle(&mut self, dismiss: DismissSip, ctx: &mut Context<Self>) {
+        self.dismissed = Some(dismiss.0);
+        ctx.stop();
+    }
+}
+
+impl Drop for SipListener {
+    /// The streams that read the socket go with the context, which is dropped along with the actor: the task that comes
+    /// next finds it closed.
+    fn drop(&mut self) {
+        if let Some(dismissed) = self.dismissed.take() {
+            actix::spawn(async move {
+                // Nobody may be waiting.
+                let _ = dismissed.send(());
+            });
+        }
     }
 }
 

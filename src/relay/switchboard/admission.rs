@@ -1,6 +1,7 @@
 //! Which calls begin: inbound ones that can be answered, outbound ones that may be placed, as many as there is room for.
 
 use std::{
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -50,7 +51,8 @@ impl Switchboard {
             return Err(unavailable("same-call-id"));
         }
         let lease = self.admit()?;
-        let local = self.local_media("-", "-", &lease);
+        let peer = Some(incoming.invite.source);
+        let local = self.local_media("-", "-", peer, &lease);
         let offer = incoming.offer.as_deref().unwrap_or_default();
         let new = NewCall::inbound(incoming.id, incoming.phone, offer, local, &self.settings.call);
         let new = new.map_err(|error| {
@@ -71,12 +73,13 @@ impl Switchboard {
         phone: &str,
         options: Option<Box<DialOptions>>,
     ) -> Result<CallId, Refusal> {
-        if options.is_none() {
-            self.guard.check(phone, Instant::now())?;
+        if let Some(guard) = &mut self.guard {
+            guard.check(phone, Instant::now())?;
         }
         let lease = self.admit()?;
         let id = self.new_id();
-        let local = self.local_media("relay", "Call", &lease);
+        let peer = options.as_ref().and_then(|options| options.destination);
+        let local = self.local_media("relay", "Call", peer, &lease);
         info!(call_id = %id, to = %Pii(phone), "outbound call");
         let new = NewCall::outbound(id.clone(), phone.to_owned(), options, local, &self.settings.call);
         self.start(new, lease, Some(client), None);
@@ -103,14 +106,20 @@ impl Switchboard {
 
     /// `{uuid4}@{host}`; the colons of an IPv6 host would have to be encoded on the WebSocket.
     fn new_id(&self) -> CallId {
-        let host = self.settings.media_address.to_string().replace(':', "-");
+        let host = self.settings.media_address.toward(None).to_string().replace(':', "-");
         CallId::from_sip_call_id(&format!("{}@{host}", uuid4()))
     }
 
-    fn local_media(&self, username: &str, session_name: &str, lease: &PortLease) -> LocalMedia {
+    fn local_media(
+        &self,
+        username: &str,
+        session_name: &str,
+        peer: Option<SocketAddr>,
+        lease: &PortLease,
+    ) -> LocalMedia {
         let id = random_u64() >> 33;
         LocalMedia {
-            address: self.settings.media_address,
+            address: self.settings.media_address.toward(peer),
             port: lease.base(),
             session_id: id,
             version: id,

@@ -11,7 +11,11 @@ mod guard;
 mod stop;
 mod table;
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use actix::{Actor, Context, Handler, Recipient, ResponseFuture};
 use model::{event::Event, id::CallId};
@@ -28,30 +32,49 @@ use super::{
     call::{CallSettings, NewCall},
     message::{
         AgentMedia, AgentOrder, CallCommand, CallNews, CallReport, Census, CensusRequest, ClientEvent,
-        ClientId, Connect, Disconnect, DrainSip, FactKind, Invite, Listen, SipCensusRequest, SipCommand,
+        ClientId, Connect, Disconnect, DismissSip, DrainSip, FactKind, Invite, Listen, SipCensusRequest,
+        SipCommand,
     },
     rtp_ports::{PortLease, RtpPorts},
 };
 use crate::{
-    config::LostAction,
+    config::{LostAction, route_source},
     http::{Part, Readiness, Up},
     metrics::Metrics,
 };
 
 /// The limits and habits of a relay.
 pub struct SwitchboardSettings {
-    /// Which calls clients may place.
-    pub dialling: DialRules,
+    /// Which calls clients may place; `None`: any.
+    pub dialling: Option<DialRules>,
     /// Calls at once; `None`: as many as there are ports.
     pub max_calls: Option<usize>,
     /// What becomes of calls when the last client is gone.
     pub lost_action: LostAction,
     /// The address in SDP and in our Call-IDs.
-    pub media_address: IpAddr,
+    pub media_address: MediaAddress,
     /// Who else decides about inbound calls.
     pub admission: Option<Admission>,
     /// What every call has in common.
     pub call: Arc<CallSettings>,
+}
+
+/// The address that peers are told to send media to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MediaAddress {
+    /// Always this.
+    Fixed(IpAddr),
+    /// The address that this machine has towards the peer; this where there is no route.
+    Route(IpAddr),
+}
+
+impl MediaAddress {
+    fn toward(self, peer: Option<SocketAddr>) -> IpAddr {
+        match (self, peer) {
+            (Self::Fixed(address), _) | (Self::Route(address), None) => address,
+            (Self::Route(fallback), Some(peer)) => route_source(peer).unwrap_or(fallback),
+        }
+    }
 }
 
 /// Decides about an inbound call that could be taken: `Err` refuses it with a status and a label for metrics.
@@ -78,12 +101,14 @@ pub struct SipPort {
     pub drain: Recipient<DrainSip>,
     /// What is left on the wire.
     pub census: Recipient<SipCensusRequest>,
+    /// For what comes after the end.
+    pub dismiss: Recipient<DismissSip>,
 }
 
 /// See the module's documentation.
 pub struct Switchboard {
     settings: SwitchboardSettings,
-    guard: DialGuard,
+    guard: Option<DialGuard>,
     ports: RtpPorts,
     sip: Option<SipPort>,
     spawn: SpawnCall,
@@ -108,7 +133,7 @@ impl Switchboard {
         Self {
             _up: readiness.up(Part::WebSocket),
             readiness,
-            guard: DialGuard::new(settings.dialling.clone()),
+            guard: settings.dialling.clone().map(DialGuard::new),
             settings,
             ports,
             sip: None,

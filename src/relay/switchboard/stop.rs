@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use actix::{AsyncContext, Context, Handler, ResponseFuture};
+use actix::{ActorContext, AsyncContext, Context, Handler, ResponseFuture};
 use tokio::sync::oneshot;
 
 use super::{
-    super::message::{CallCommand, ClientEvent, DrainSip, Shutdown, SipDrained},
+    super::message::{CallCommand, ClientEvent, Dismiss, DismissSip, DrainSip, Shutdown, SipDrained},
     Switchboard,
 };
 
@@ -71,6 +71,22 @@ impl Handler<Shutdown> for Switchboard {
         Box::pin(async move {
             // An error means that the switchboard is gone: there is nothing left to wait for.
             let _ = finished.await;
+        })
+    }
+}
+
+impl Handler<Dismiss> for Switchboard {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Dismiss, ctx: &mut Context<Self>) -> ResponseFuture<()> {
+        ctx.stop();
+        let (done, closed) = oneshot::channel();
+        if let Some(sip) = self.sip.take() {
+            sip.dismiss.do_send(DismissSip(done));
+        }
+        Box::pin(async move {
+            // An error means that the listener is gone already.
+            let _ = closed.await;
         })
     }
 }
