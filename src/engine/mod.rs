@@ -5,6 +5,7 @@
 //! [`CallHandle`](crate::relay::message::CallHandle), whose recipients may be used from any thread.
 
 mod agent;
+mod dtmf;
 mod runtime;
 
 use std::{
@@ -22,10 +23,13 @@ use model::audio::Codec;
 use sip::{AuthServer, EndpointConfig};
 use tokio::sync::oneshot;
 
-pub use self::agent::{Ear, News, Refused};
 use self::{
     agent::{Agent, Exchange, Join, Place},
     runtime::Runtime,
+};
+pub use self::{
+    agent::{Ear, News, Refused},
+    dtmf::DtmfEvent,
 };
 pub use crate::relay::{sip_listener::Trunk, switchboard::Admission};
 use crate::{
@@ -114,13 +118,20 @@ impl Future for Stopping {
 /// Carries out a job on the thread of all telephones, whose runtime has a clock and sockets: whoever waits for it needs
 /// no runtime. The job goes on when nobody waits any more.
 pub async fn run<T: Send + 'static>(job: impl Future<Output = T> + Send + 'static) -> Result<T, EngineError> {
-    let runtime = Runtime::of_process().map_err(EngineError::Thread)?;
     let (done, outcome) = oneshot::channel();
-    runtime.threads.home.spawn(async move {
+    let job = async move {
         // Nobody may be waiting.
         let _ = done.send(job.await);
-    });
+    };
+    spawn(job).map_err(EngineError::Thread)?;
     outcome.await.map_err(|_| EngineError::Thread(io::Error::other("the job did not end")))
+}
+
+/// The same for a job that nobody waits for.
+pub fn spawn(job: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
+    let runtime = Runtime::of_process()?;
+    let taken = runtime.threads.home.spawn(job);
+    taken.then_some(()).ok_or_else(|| io::Error::other("the thread of telephones has ended"))
 }
 
 impl Engine {
