@@ -192,7 +192,8 @@ impl SipListener {
             Event::OfferWithdrawn { .. }
             | Event::OfferAcked { .. }
             | Event::Reanswered { .. }
-            | Event::ReofferRefused { .. } => return,
+            | Event::ReofferRefused { .. }
+            | Event::ReofferDue { .. } => return,
         };
         if matches!(&event, SipEvent::Answered(_)) {
             self.count_set_up(key, Direction::Outbound);

@@ -113,6 +113,7 @@ impl Exchange {
             | Event::OfferAcked { .. }
             | Event::Reanswered { .. }
             | Event::ReofferRefused { .. }
+            | Event::ReofferDue { .. }
             // Nothing is registered, and everybody may call.
             | Event::Registered { .. }
             | Event::RegistrationFailed { .. }

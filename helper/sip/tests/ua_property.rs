@@ -81,6 +81,7 @@ impl Ledger {
             | Event::OfferAcked { call, .. }
             | Event::Reanswered { call, .. }
             | Event::ReofferRefused { call, .. }
+            | Event::ReofferDue { call }
             | Event::Ended { call, .. } => call,
             Event::Registered { .. }
             | Event::RegistrationFailed { .. }

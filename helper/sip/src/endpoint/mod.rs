@@ -127,7 +127,12 @@ impl Endpoint {
         self.refuse_offer(now, call, status)
     }
 
-    /// Sends a re-INVITE with a new offer. The outcome is `Reanswered` or `ReofferRefused`.
+    /// Sends a re-INVITE with a new offer. The outcome is `Reanswered` or `ReofferRefused`; a 481, a 408 or silence ends
+    /// the call (RFC 3261 §12.2.1.2).
+    ///
+    /// A glare (491) is waited out and the same body sent again; if the peer's offer was accepted meanwhile, `ReofferDue`
+    /// asks for a new body instead. While it waits, a second `reoffer` replaces the body. `WrongState` while an offer of
+    /// either side is open or a 2xx of ours waits for its ACK: try again after the event that closes it.
     pub fn reoffer(&mut self, now: Instant, call: CallKey, sdp: Bytes) -> Result<(), CallError> {
         self.send_reoffer(now, call, sdp)
     }

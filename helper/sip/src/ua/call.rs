@@ -138,8 +138,8 @@ pub(crate) struct OurOffer {
 pub(crate) enum OfferPhase {
     /// The re-INVITE is out; `limit` ends the wait for its final response.
     Sent { invite: ClientKey, limit: TimerKey },
-    /// 491: it is sent again when `retry` fires.
-    Waiting { retry: TimerKey },
+    /// 491: it is sent again when `retry` fires, unless the session has changed meanwhile and the body with it.
+    Waiting { retry: TimerKey, outdated: bool },
 }
 
 #[derive(Debug)]
@@ -239,7 +239,7 @@ impl OurOffer {
     pub(crate) fn timer(&self) -> TimerKey {
         match self.phase {
             OfferPhase::Sent { limit, .. } => limit,
-            OfferPhase::Waiting { retry } => retry,
+            OfferPhase::Waiting { retry, .. } => retry,
         }
     }
 }

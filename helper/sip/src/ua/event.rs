@@ -98,6 +98,12 @@ pub enum Event {
         /// 300 to 699.
         status: u16,
     },
+    /// Our `reoffer` met an offer of the peer (491), and the session has changed since: the body that waited is dropped,
+    /// and the time to ask again has come. Owed, if the change is still wanted: `reoffer`.
+    ReofferDue {
+        /// The call.
+        call: CallKey,
+    },
     /// The call is over. Exactly one per call, and its last event.
     ///
     /// It is emitted as soon as the outcome is decided; the endpoint finishes the signalling (CANCEL, BYE and their

@@ -200,6 +200,7 @@ impl Endpoint {
         let State::Up(up) = self.calls.live(key)? else { return Err(CallError::WrongState) };
         let theirs = up.theirs.take().ok_or(CallError::WrongState)?;
         let TheirOffer { server, head, invite, cseq } = *theirs;
+        up.outdate_offer();
         if invite {
             send_success(&mut self.core, &mut self.servers, now, key, up, (server, &head, cseq), sdp, false);
         } else {
