@@ -1,6 +1,8 @@
 //! Session changes of both sides that meet: what waits, what is sent again, and with which body (RFC 3261 §14.1,
 //! RFC 3264 §8).
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod ua_support;
 
 use sip::{CallError, CallKey, Event, OfferMethod};

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::compose::ResponseHead;
+use super::extras::Extras;
 use super::{CallError, CallKey, EndCause, Event};
 use crate::auth::AuthSession;
 use crate::dialog::Dialog;
@@ -103,6 +104,8 @@ pub(crate) struct Up {
     pub(crate) theirs: Option<Box<TheirOffer>>,
     /// Our re-INVITE.
     pub(crate) ours: Option<Box<OurOffer>>,
+    /// Transfers and INFO.
+    pub(crate) extras: Option<Box<Extras>>,
     pub(crate) auth: Option<Box<AuthSession>>,
 }
 
@@ -164,6 +167,10 @@ pub(crate) enum CallTimer {
     OfferLimit,
     /// Our re-INVITE is due again after a glare.
     OfferRetry,
+    /// Nothing is heard of our REFER any more.
+    ReferSilence,
+    /// The peer's REFER has been undecided, or without a result, for too long.
+    ReferredLimit,
 }
 
 impl CallName {
@@ -199,7 +206,8 @@ impl State {
             State::Calling(calling) => calling.limit.into_iter().collect(),
             State::Up(up) => {
                 let unacked = up.unacked.iter().flat_map(|unacked| [unacked.resend, unacked.deadline]);
-                unacked.chain(up.ours.iter().map(|ours| ours.timer())).collect()
+                let extras = up.extras.iter().flat_map(|extras| extras.timers());
+                unacked.chain(up.ours.iter().map(|ours| ours.timer())).chain(extras).collect()
             }
             State::Leaving(_) => SmallVec::new(),
         }
@@ -224,7 +232,7 @@ impl State {
 
 impl Up {
     pub(crate) fn new(dialog: Dialog, we_called: bool, auth: Option<Box<AuthSession>>) -> Self {
-        Self { dialog, we_called, unacked: None, theirs: None, ours: None, auth }
+        Self { dialog, we_called, unacked: None, theirs: None, ours: None, extras: None, auth }
     }
 }
 
