@@ -9,7 +9,7 @@ use std::{
     net::{IpAddr, SocketAddr, UdpSocket as StdUdpSocket},
     rc::Rc,
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient, StreamHandler};
@@ -20,15 +20,15 @@ use model::{
 };
 use sip::{CallKey, Dial, DialError, EndCause, Endpoint, Event, Incoming, Output, Rejection, Stats};
 use socket2::SockRef;
-use tokio::net::UdpSocket;
+use tokio::{net::UdpSocket, sync::oneshot};
 use tracing::{debug, info, warn};
 
 use super::{
     call::state::SipInput,
     io::{Alarm, AlarmRang, Readable, ReadableStream},
     message::{
-        DialRequest, DrainSip, IncomingCall, SipAction, SipCensus, SipCensusRequest, SipCommand, SipDrained,
-        SipEvent,
+        DialRequest, DismissSip, DrainSip, IncomingCall, Invite, RegistrationNews, SipAction, SipCensus,
+        SipCensusRequest, SipCommand, SipDrained, SipEvent,
     },
     registration::Registrar,
 };
@@ -50,8 +50,10 @@ pub struct Trunk {
     pub credentials: Option<sip::Credentials>,
     /// Whether to register there.
     pub register: bool,
+    /// How long each registration is asked for.
+    pub expires: Duration,
     /// No final answer for this long: CANCEL, 408.
-    pub invite_timeout: std::time::Duration,
+    pub invite_timeout: Duration,
 }
 
 /// See the module's documentation.
@@ -70,7 +72,18 @@ pub struct SipListener {
     buffer: Box<[u8]>,
     metrics: Arc<Metrics>,
     settled: Stats,
+    dismissed: Option<oneshot::Sender<()>>,
     _up: Up,
+}
+
+/// Whom a listener deals with.
+pub struct Door {
+    /// Where calls go out.
+    pub trunk: Option<Trunk>,
+    /// Who may come in.
+    pub peers: Peers,
+    /// Who hears how the registration goes.
+    pub registration: Option<Recipient<RegistrationNews>>,
 }
 
 /// Who may speak SIP with us.
@@ -123,19 +136,19 @@ impl SipListener {
     pub fn new(
         socket: StdUdpSocket,
         endpoint: Endpoint,
-        trunk: Option<Trunk>,
-        peers: Peers,
+        door: Door,
         switchboard: Recipient<IncomingCall>,
         metrics: Arc<Metrics>,
         readiness: &Readiness,
     ) -> io::Result<Self> {
+        let Door { trunk, peers, registration } = door;
         Ok(Self {
             socket: Rc::new(UdpSocket::from_std(socket)?),
             endpoint,
             alarm: Alarm::new(),
             trunk,
             peers,
-            registrar: Registrar::new(metrics.clone()),
+            registrar: Registrar::new(registration, metrics.clone()),
             refused: 0,
             switchboard,
             routes: HashMap::new(),
@@ -144,6 +157,7 @@ impl SipListener {
             buffer: vec![0; MAX_DATAGRAM].into_boxed_slice(),
             metrics,
             settled: Stats::default(),
+            dismissed: None,
             _up: readiness.up(Part::Sip),
         })
     }
@@ -193,7 +207,13 @@ impl SipListener {
             | Event::OfferAcked { .. }
             | Event::Reanswered { .. }
             | Event::ReofferRefused { .. }
-            | Event::ReofferDue { .. } => return,
+            | Event::ReofferDue { .. }
+            | Event::ReferAccepted { .. }
+            | Event::ReferProgress { .. }
+            | Event::ReferRefused { .. }
+            | Event::ReferRequested { .. }
+            | Event::InfoDtmf { .. }
+            | Event::InfoRefused { .. } => return,
         };
         if matches!(&event, SipEvent::Answered(_)) {
             self.count_set_up(key, Direction::Outbound);
@@ -229,7 +249,9 @@ impl SipListener {
                 began: Instant::now(),
             },
         );
-        self.switchboard.do_send(IncomingCall { id, phone, offer: incoming.offer });
+        let Incoming { sip_call_id, from, to, offer, headers, source, .. } = incoming;
+        let invite = Arc::new(Invite { sip_call_id, from: from.uri, to: to.uri, headers, source });
+        self.switchboard.do_send(IncomingCall { id, phone, offer, invite });
     }
 
     /// Two dialogs may share a Call-ID (a call that a proxy sends back to us); our names may not.
@@ -290,15 +312,12 @@ impl SipListener {
     }
 
     fn dial(&mut self, id: CallId, request: DialRequest) {
-        let outcome = match &self.trunk {
+        let outcome = match dial_of(self.trunk.as_ref(), &id, &request) {
             None => Err(EndReason::new(Party::Relay, EndLabel::Unreachable)),
-            Some(trunk) => {
-                let dial = trunk.dial(&id, &request);
-                self.endpoint.dial(Instant::now(), dial).map_err(|error| {
-                    warn!(call_id = %id, %error, "call not placed");
-                    dial_error(&error)
-                })
-            }
+            Some(dial) => self.endpoint.dial(Instant::now(), dial).map_err(|error| {
+                warn!(call_id = %id, %error, "call not placed");
+                dial_error(&error)
+            }),
         };
         match outcome {
             Ok(key) => {
@@ -416,6 +435,28 @@ impl Handler<DrainSip> for SipListener {
     }
 }
 
+impl Handler<DismissSip> for SipListener {
+    type Result = ();
+
+    fn handle(&mut self, dismiss: DismissSip, ctx: &mut Context<Self>) {
+        self.dismissed = Some(dismiss.0);
+        ctx.stop();
+    }
+}
+
+impl Drop for SipListener {
+    /// The streams that read the socket go with the context, which is dropped along with the actor: the task that comes
+    /// next finds it closed.
+    fn drop(&mut self) {
+        if let Some(dismissed) = self.dismissed.take() {
+            actix::spawn(async move {
+                // Nobody may be waiting.
+                let _ = dismissed.send(());
+            });
+        }
+    }
+}
+
 impl Handler<SipCensusRequest> for SipListener {
     type Result = SipCensus;
 
@@ -425,15 +466,24 @@ impl Handler<SipCensusRequest> for SipListener {
     }
 }
 
+/// What the core is to place; `None` without a place to send it to.
+fn dial_of(trunk: Option<&Trunk>, id: &CallId, request: &DialRequest) -> Option<Dial> {
+    let options = request.options.as_deref().cloned().unwrap_or_default();
+    let at_trunk = trunk.map(|trunk| format!("sip:{}@{}", request.phone, trunk.authority()));
+    let destination = options.destination.or(trunk.map(|trunk| trunk.destination))?;
+    let mut dial = Dial::new(options.target.or(at_trunk)?, destination, request.offer.clone());
+    dial.call_id = Some(id.to_sip_call_id());
+    dial.from = options.from.or_else(|| trunk?.address_of_record());
+    dial.credentials = options.credentials.or_else(|| trunk?.credentials.clone());
+    dial.headers = options.headers;
+    dial.ring_timeout = options.ring_timeout.or(trunk.map(|trunk| trunk.invite_timeout));
+    Some(dial)
+}
+
 impl Trunk {
-    fn dial(&self, id: &CallId, request: &DialRequest) -> Dial {
-        let target = format!("sip:{}@{}", request.phone, self.authority());
-        let mut dial = Dial::new(target, self.destination, request.offer.clone());
-        dial.call_id = Some(id.to_sip_call_id());
-        dial.from = self.credentials.as_ref().map(|c| format!("sip:{}@{}", c.username, self.host));
-        dial.credentials = self.credentials.clone();
-        dial.ring_timeout = Some(self.invite_timeout);
-        dial
+    /// Who we are there; `None` without a user.
+    pub(super) fn address_of_record(&self) -> Option<String> {
+        self.credentials.as_ref().map(|credentials| format!("sip:{}@{}", credentials.username, self.host))
     }
 
     /// The URI of the far end itself.

@@ -8,14 +8,14 @@ mod guard;
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use actix::{Actor, AsyncContext, Context, Handler, Recipient, ResponseFuture};
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient, ResponseFuture};
 use model::{
-    call::{Direction, EndLabel},
+    call::{Direction, EndLabel, reason_phrase},
     event::Event,
     id::CallId,
 };
@@ -31,14 +31,15 @@ use self::{
 use super::{
     call::{CallSettings, NewCall},
     message::{
-        AgentMedia, AgentOrder, CallCommand, CallHandle, CallNews, CallReport, Census, CensusRequest,
-        ClientEvent, ClientId, Connect, Disconnect, DrainSip, HandOver, IncomingCall, Listen, PlaceCall,
-        SessionClaim, Shutdown, SipAction, SipCensusRequest, SipCommand, SipDrained,
+        AgentMedia, AgentOrder, CallCommand, CallFact, CallHandle, CallNews, CallReport, Census,
+        CensusRequest, ClientEvent, ClientId, Connect, DialOptions, Disconnect, Dismiss, DismissSip,
+        DrainSip, FactKind, HandOver, IncomingCall, Insider, Invite, Listen, PlaceCall, SessionClaim,
+        Shutdown, SipAction, SipCensusRequest, SipCommand, SipDrained,
     },
     rtp_ports::{PortLease, RtpPorts},
 };
 use crate::{
-    config::LostAction,
+    config::{LostAction, route_source},
     http::{Part, Readiness, Up},
     logging::Pii,
     metrics::Metrics,
@@ -46,17 +47,40 @@ use crate::{
 
 /// The limits and habits of a relay.
 pub struct SwitchboardSettings {
-    /// Which calls clients may place.
-    pub dialling: DialRules,
+    /// Which calls clients may place; `None`: any.
+    pub dialling: Option<DialRules>,
     /// Calls at once; `None`: as many as there are ports.
     pub max_calls: Option<usize>,
     /// What becomes of calls when the last client is gone.
     pub lost_action: LostAction,
     /// The address in SDP and in our Call-IDs.
-    pub media_address: IpAddr,
+    pub media_address: MediaAddress,
+    /// Who else decides about inbound calls.
+    pub admission: Option<Admission>,
     /// What every call has in common.
     pub call: Arc<CallSettings>,
 }
+
+/// The address that peers are told to send media to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MediaAddress {
+    /// Always this.
+    Fixed(IpAddr),
+    /// The address that this machine has towards the peer; this where there is no route.
+    Route(IpAddr),
+}
+
+impl MediaAddress {
+    fn toward(self, peer: Option<SocketAddr>) -> IpAddr {
+        match (self, peer) {
+            (Self::Fixed(address), _) | (Self::Route(address), None) => address,
+            (Self::Route(fallback), Some(peer)) => route_source(peer).unwrap_or(fallback),
+        }
+    }
+}
+
+/// Decides about an inbound call that could be taken: `Err` refuses it with a status and a label for metrics.
+pub type Admission = Arc<dyn Fn(&Invite) -> Result<(), (u16, &'static str)> + Send + Sync>;
 
 /// Makes the actors of a call: the wiring's part.
 pub type SpawnCall = Box<dyn Fn(NewCall, PortLease) -> SpawnedCall>;
@@ -79,17 +103,19 @@ pub struct SipPort {
     pub drain: Recipient<DrainSip>,
     /// What is left on the wire.
     pub census: Recipient<SipCensusRequest>,
+    /// For what comes after the end.
+    pub dismiss: Recipient<DismissSip>,
 }
 
 /// See the module's documentation.
 pub struct Switchboard {
     settings: SwitchboardSettings,
-    guard: DialGuard,
+    guard: Option<DialGuard>,
     ports: RtpPorts,
     sip: Option<SipPort>,
     spawn: SpawnCall,
     calls: HashMap<CallId, Entry>,
-    clients: HashMap<ClientId, Recipient<ClientEvent>>,
+    clients: HashMap<ClientId, Client>,
     sessions: HashMap<String, (ClientId, Recipient<HandOver>)>,
     backlog: Backlog,
     sequence: u64,
@@ -97,6 +123,11 @@ pub struct Switchboard {
     metrics: Arc<Metrics>,
     readiness: Readiness,
     _up: Up,
+}
+
+struct Client {
+    events: Recipient<ClientEvent>,
+    inside: Option<Insider>,
 }
 
 struct Entry {
@@ -124,7 +155,7 @@ impl Switchboard {
         Self {
             _up: readiness.up(Part::WebSocket),
             readiness,
-            guard: DialGuard::new(settings.dialling.clone()),
+            guard: settings.dialling.clone().map(DialGuard::new),
             settings,
             ports,
             sip: None,
@@ -158,32 +189,54 @@ impl Switchboard {
             return Err(unavailable("same-call-id"));
         }
         let lease = self.admit()?;
-        let local = self.local_media("-", "-", &lease);
+        let peer = Some(incoming.invite.source);
+        let local = self.local_media("-", "-", peer, &lease);
         let offer = incoming.offer.as_deref().unwrap_or_default();
         let new = NewCall::inbound(incoming.id, incoming.phone, offer, local, &self.settings.call);
         let new = new.map_err(|error| {
             info!(%error, "call refused");
             Refusal { status: error.status(), reason: "Not Acceptable Here", label: error.label().as_str() }
         })?;
-        self.start(new, lease, None);
+        if let Some(admission) = &self.settings.admission {
+            let refusal = |(status, label)| Refusal { status, reason: reason_phrase(status), label };
+            admission(&incoming.invite).map_err(refusal)?;
+        }
+        self.start(new, lease, None, Some(incoming.invite));
         Ok(())
     }
 
-    fn place_call(&mut self, client: ClientId, phone: &str) -> Result<CallId, Refusal> {
-        self.guard.check(phone, Instant::now())?;
+    fn place_call(
+        &mut self,
+        client: ClientId,
+        phone: &str,
+        options: Option<Box<DialOptions>>,
+    ) -> Result<CallId, Refusal> {
+        if let Some(guard) = &mut self.guard {
+            guard.check(phone, Instant::now())?;
+        }
         let lease = self.admit()?;
         let id = self.new_id();
-        let local = self.local_media("relay", "Call", &lease);
+        let peer = options.as_ref().and_then(|options| options.destination);
+        let local = self.local_media("relay", "Call", peer, &lease);
         info!(call_id = %id, to = %Pii(phone), "outbound call");
-        let new = NewCall::outbound(id.clone(), phone.to_owned(), local, &self.settings.call);
-        self.start(new, lease, Some(client));
+        let new = NewCall::outbound(id.clone(), phone.to_owned(), options, local, &self.settings.call);
+        self.start(new, lease, Some(client), None);
         Ok(id)
     }
 
-    fn start(&mut self, new: NewCall, lease: PortLease, placed_by: Option<ClientId>) {
+    fn start(
+        &mut self,
+        mut new: NewCall,
+        lease: PortLease,
+        placed_by: Option<ClientId>,
+        invite: Option<Arc<Invite>>,
+    ) {
+        let insiders = self.clients.values().filter_map(|client| client.inside.as_ref());
+        new.listeners = insiders.map(|inside| inside.listener.clone()).collect();
         let (id, phone, direction) = (new.id.clone(), new.phone.clone(), new.origin.direction());
         let SpawnedCall { commands, audio, listeners } = (self.spawn)(new, lease);
-        let handle = CallHandle { id: id.clone(), direction, phone, placed_by, commands, audio, listeners };
+        let handle =
+            CallHandle { id: id.clone(), direction, phone, placed_by, invite, commands, audio, listeners };
         self.sequence += 1;
         let entry = Entry { handle: handle.clone(), order: self.sequence, rang: false, up: false };
         self.calls.insert(id.clone(), entry);
@@ -192,14 +245,20 @@ impl Switchboard {
 
     /// `{uuid4}@{host}`; the colons of an IPv6 host would have to be encoded on the WebSocket.
     fn new_id(&self) -> CallId {
-        let host = self.settings.media_address.to_string().replace(':', "-");
+        let host = self.settings.media_address.toward(None).to_string().replace(':', "-");
         CallId::from_sip_call_id(&format!("{}@{host}", super::uuid4()))
     }
 
-    fn local_media(&self, username: &str, session_name: &str, lease: &PortLease) -> LocalMedia {
+    fn local_media(
+        &self,
+        username: &str,
+        session_name: &str,
+        peer: Option<SocketAddr>,
+        lease: &PortLease,
+    ) -> LocalMedia {
         let id = super::random_u64() >> 33;
         LocalMedia {
-            address: self.settings.media_address,
+            address: self.settings.media_address.toward(peer),
             port: lease.base(),
             session_id: id,
             version: id,
@@ -213,7 +272,14 @@ impl Switchboard {
             return self.backlog.push(call.clone(), event);
         }
         for client in self.clients.values() {
-            client.do_send(event.clone());
+            client.events.do_send(event.clone());
+        }
+    }
+
+    /// Tells the programs of this process.
+    fn state_fact(&self, call: &CallId, kind: &FactKind) {
+        for inside in self.clients.values().filter_map(|client| client.inside.as_ref()) {
+            inside.facts.do_send(CallFact { call: call.clone(), kind: kind.clone() });
         }
     }
 
@@ -236,7 +302,7 @@ impl Switchboard {
 
     fn say(&self, client: ClientId, event: Event) {
         if let Some(client) = self.clients.get(&client) {
-            client.do_send(ClientEvent::Say(event));
+            client.events.do_send(ClientEvent::Say(event));
         }
     }
 
@@ -259,6 +325,7 @@ impl Switchboard {
                 entry.up = true;
                 self.say_all(&call, Event::CallAns { call: call.clone() });
             }
+            CallNews::Media(facts) => self.state_fact(&call, &FactKind::Media(facts)),
             CallNews::Event(event) => self.say_all(&call, event),
             CallNews::For(client, event) => self.say(client, event),
             CallNews::Over { was_up, reason } => {
@@ -269,6 +336,7 @@ impl Switchboard {
                 for event in Event::ending(&call, direction, was_up, &reason) {
                     self.say_all(&call, event);
                 }
+                self.state_fact(&call, &FactKind::Over { was_up, reason });
                 self.advance_stop();
             }
         }
@@ -298,7 +366,7 @@ impl Switchboard {
         if !stopping.clients_told {
             stopping.clients_told = true;
             for client in self.clients.values() {
-                client.do_send(ClientEvent::Close);
+                client.events.do_send(ClientEvent::Close);
             }
         }
         if let Some(done) = stopping.done.take_if(|_| self.clients.is_empty()) {
@@ -362,8 +430,8 @@ impl Handler<PlaceCall> for Switchboard {
     type Result = ();
 
     fn handle(&mut self, place: PlaceCall, _: &mut Context<Self>) {
-        let PlaceCall { client, phone } = place;
-        let answer = match self.place_call(client, &phone) {
+        let PlaceCall { client, phone, options } = place;
+        let answer = match self.place_call(client, &phone, options) {
             Ok(call) => Event::Calling { phone, call },
             Err(Refusal { status, reason, label }) => {
                 self.metrics.calls.refused(Direction::Outbound, label);
@@ -386,10 +454,10 @@ impl Handler<Connect> for Switchboard {
     type Result = ();
 
     fn handle(&mut self, connect: Connect, _: &mut Context<Self>) {
-        let resumed = connect.session.is_some_and(|claim| self.claim(connect.client, claim, &connect.events));
-        if resumed {
-            self.clients.insert(connect.client, connect.events);
-            return info!(client = connect.client.0, "session resumed");
+        let Connect { client, events, session, inside } = connect;
+        if session.is_some_and(|claim| self.claim(client, claim, &events)) {
+            self.clients.insert(client, Client { events, inside });
+            return info!(client = client.0, "session resumed");
         }
         let forgotten = self.backlog.forgotten();
         if forgotten > 0 {
@@ -401,10 +469,10 @@ impl Handler<Connect> for Switchboard {
             self.in_progress().into_iter().map(|(_, event)| event).collect()
         };
         for event in story {
-            connect.events.do_send(event);
+            events.do_send(event);
         }
-        self.clients.insert(connect.client, connect.events);
-        info!(client = connect.client.0, clients = self.clients.len(), "client connected");
+        self.clients.insert(client, Client { events, inside });
+        info!(client = client.0, clients = self.clients.len(), "client connected");
     }
 }
 
@@ -464,6 +532,22 @@ impl Handler<Shutdown> for Switchboard {
         Box::pin(async move {
             // An error means that the switchboard is gone: there is nothing left to wait for.
             let _ = finished.await;
+        })
+    }
+}
+
+impl Handler<Dismiss> for Switchboard {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Dismiss, ctx: &mut Context<Self>) -> ResponseFuture<()> {
+        ctx.stop();
+        let (done, closed) = oneshot::channel();
+        if let Some(sip) = self.sip.take() {
+            sip.dismiss.do_send(DismissSip(done));
+        }
+        Box::pin(async move {
+            // An error means that the listener is gone already.
+            let _ = closed.await;
         })
     }
 }

@@ -147,6 +147,8 @@ impl Negotiator {
         self.session = Some(answered.session);
         self.settled = self.wanted;
         self.held_by_peer = answered.agreed.held_by_peer;
+        // What our last offer named is past: an answer to a refresh is read against what was agreed now.
+        self.offered = None;
         Ok((answered.agreed, self.send(answered.media)))
     }
 

@@ -75,8 +75,9 @@ impl Endpoint {
         if duration.as_millis() == 0 || duration > MAX_PRESS {
             return Err(CallError::Invalid { field: "duration" });
         }
+        let unacknowledged = up.ack_owed.is_some();
         let info = &mut up.extras().info;
-        if info.waiting.len() >= MAX_WAITING {
+        if unacknowledged || info.waiting.len() >= MAX_WAITING {
             return Err(CallError::WrongState);
         }
         info.waiting.push_back((digit, duration));

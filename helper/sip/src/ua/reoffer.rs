@@ -25,7 +25,7 @@ impl Endpoint {
             (*waiting, *outdated) = (sdp, false);
             return Ok(());
         }
-        if up.ours.is_some() || up.theirs.is_some() || up.unacked.is_some() {
+        if up.is_changing() {
             return Err(CallError::WrongState);
         }
         if let Some(auth) = &mut up.auth {
@@ -53,7 +53,7 @@ impl Endpoint {
         self.core.timers.cancel(ours.timer());
         if status.is_success() {
             up.dialog.refresh_target(response);
-            acknowledge(&mut self.core, &mut self.clients, client, &up.dialog);
+            acknowledge(&mut self.core, &mut self.clients, client, &up.dialog, None);
             self.core.event(Event::Reanswered { call: key, sdp: body_of(response) });
             return;
         }
@@ -136,6 +136,11 @@ impl Up {
             *outdated = true;
         }
     }
+
+    /// A session change of either side is not finished, or the call itself not quite up.
+    pub(super) fn is_changing(&self) -> bool {
+        self.ours.is_some() || self.theirs.is_some() || self.unacked.is_some() || self.ack_owed.is_some()
+    }
 }
 
 impl OurOffer {
@@ -171,16 +176,22 @@ fn send_reinvite(
     Some(Box::new(OurOffer { sdp, phase: OfferPhase::Sent { invite, limit }, glares }))
 }
 
-/// Sends the ACK of a 2xx inside `dialog` and keeps it for retransmissions.
-fn acknowledge(core: &mut Core, clients: &mut Clients, client: ClientKey, dialog: &Dialog) {
-    let Some(tx) = clients.get_mut(client) else { return };
+/// Sends the ACK of a 2xx inside `dialog` and keeps it for retransmissions. Tells whether it could.
+pub(super) fn acknowledge(
+    core: &mut Core,
+    clients: &mut Clients,
+    client: ClientKey,
+    dialog: &Dialog,
+    sdp: Option<&Bytes>,
+) -> bool {
+    let Some(tx) = clients.get_mut(client) else { return false };
     let branch = core.random.branch();
     let ack = compose::own(&tx.request)
-        .and_then(|invite| compose::success_ack(&core.config, dialog, &invite, &branch));
-    if let Some((destination, ack)) = ack {
-        core.send(destination, ack.clone());
-        tx.success_acks.push(SuccessAck { tag: dialog.remote_tag.clone(), destination, ack });
-    }
+        .and_then(|invite| compose::success_ack(&core.config, dialog, &invite, &branch, sdp));
+    let Some((destination, ack)) = ack else { return false };
+    core.send(destination, ack.clone());
+    tx.success_acks.push(SuccessAck { tag: dialog.remote_tag.clone(), destination, ack });
+    true
 }
 
 /// RFC 3261 §14.1: the caller waits 2.1 to 4 s, the callee up to 2 s, in steps of 10 ms.
