@@ -516,7 +516,7 @@ fn is_number(text: &str) -> bool {
 
 fn end_reason(cause: &EndCause) -> EndReason {
     let (by, label) = match cause {
-        EndCause::Rejected { status, reason } => return EndReason::refused(*status, reason),
+        EndCause::Rejected { status, reason, .. } => return EndReason::refused(*status, reason),
         EndCause::RemoteBye { .. } => (Party::Caller, EndLabel::RemoteBye),
         EndCause::LocalBye => (Party::Agent, EndLabel::AgentHangup),
         EndCause::Cancelled => (Party::Caller, EndLabel::Cancelled),

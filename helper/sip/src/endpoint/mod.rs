@@ -22,7 +22,7 @@ pub(crate) use random::{KeyedHash, Random};
 use crate::msg::StatusCode;
 use crate::tx::{Clients, Servers};
 use crate::ua::{
-    CallError, CallKey, Calls, Dial, DialError, EndCause, Output, RegisterError, Registration,
+    CallError, CallKey, Calls, Dial, DialError, EndCause, Output, Reason, RegisterError, Registration,
     RegistrationKey, Registrations, Rejection, State,
 };
 
@@ -122,6 +122,11 @@ impl Endpoint {
             State::Up(_) | State::Leaving(_) => self.hang_up(now, call),
         }
         Ok(())
+    }
+
+    /// Ends a call as [`hangup`](Self::hangup) does, and tells the peer why (Reason, RFC 3326).
+    pub fn hangup_with(&mut self, now: Instant, call: CallKey, reason: Reason) -> Result<(), CallError> {
+        self.end_because(now, call, &reason)
     }
 
     /// Accepts the peer's re-INVITE or UPDATE with 200 and SDP.

@@ -62,6 +62,8 @@ pub(crate) struct ClientTx {
     pub(crate) destination: SocketAddr,
     pub(crate) request: Bytes,
     pub(crate) withdrawal: Withdrawal,
+    /// Why the INVITE is withdrawn, the value of a Reason header (RFC 3326).
+    pub(crate) reason: Option<Box<str>>,
     /// The ACK of the failure that ended an INVITE.
     failure_ack: Option<Bytes>,
     pub(crate) success_acks: SmallVec<[SuccessAck; 1]>,
@@ -116,6 +118,7 @@ impl Clients {
             destination,
             request,
             withdrawal: Withdrawal::No,
+            reason: None,
             failure_ack: None,
             success_acks: SmallVec::new(),
             slots: Slots::default(),

@@ -111,6 +111,8 @@ pub(crate) struct Up {
     pub(crate) ours: Option<Box<OurOffer>>,
     /// Transfers and INFO.
     pub(crate) extras: Option<Box<Extras>>,
+    /// Why we hang up, for the BYE that waits for an ACK.
+    pub(crate) reason: Option<Box<str>>,
     pub(crate) auth: Option<Box<AuthSession>>,
 }
 
@@ -165,6 +167,8 @@ pub(crate) struct Leaving {
     pub(crate) dialog: Dialog,
     pub(crate) auth: Option<Box<AuthSession>>,
     pub(crate) bye: ClientKey,
+    /// Why we hung up.
+    pub(crate) reason: Option<Box<str>>,
 }
 
 /// The timers of a call.
@@ -258,6 +262,7 @@ impl Up {
             theirs: None,
             ours: None,
             extras: None,
+            reason: None,
             auth,
         }
     }

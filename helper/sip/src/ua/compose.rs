@@ -165,13 +165,17 @@ pub(crate) fn success_ack(
 /// The ACK of a final response other than 2xx: part of the transaction of the INVITE (RFC 3261 §17.1.1.3).
 pub(crate) fn failure_ack(invite: &Bytes, response: &Message) -> Option<Bytes> {
     let to = response.header(&HeaderName::To)?;
-    derived(&own(invite)?, &Method::Ack, to)
+    derived(&own(invite)?, &Method::Ack, to)?.build().ok()
 }
 
-/// The CANCEL of an INVITE (RFC 3261 §9.1).
-pub(crate) fn cancel(invite: &Bytes) -> Option<Bytes> {
+/// The CANCEL of an INVITE (RFC 3261 §9.1), with the value of Reason.
+pub(crate) fn cancel(invite: &Bytes, reason: Option<&str>) -> Option<Bytes> {
     let invite = own(invite)?;
-    derived(&invite, &Method::Cancel, invite.header(&HeaderName::To)?)
+    let mut builder = derived(&invite, &Method::Cancel, invite.header(&HeaderName::To)?)?;
+    if let Some(reason) = reason {
+        builder = builder.header(HeaderName::Reason, reason);
+    }
+    builder.build().ok()
 }
 
 /// The ACK of a 2xx to a re-INVITE whose call is gone: along the route of the re-INVITE.
@@ -186,13 +190,11 @@ pub(crate) fn own(message: &Bytes) -> Option<Message> {
     parse_datagram(message.clone(), &Limits::default()).ok()
 }
 
-fn derived(invite: &Message, method: &Method, to: &str) -> Option<Bytes> {
+fn derived(invite: &Message, method: &Method, to: &str) -> Option<RequestBuilder> {
     let via = invite.header(&HeaderName::Via)?;
     let builder = RequestBuilder::new(method, invite.request_uri()?).via(via);
-    copied(builder, invite, to)?
-        .header(HeaderName::CSeq, format_args!("{} {method}", invite.cseq().ok()?.number))
-        .build()
-        .ok()
+    let cseq = invite.cseq().ok()?.number;
+    Some(copied(builder, invite, to)?.header(HeaderName::CSeq, format_args!("{cseq} {method}")))
 }
 
 fn copied(builder: RequestBuilder, invite: &Message, to: &str) -> Option<RequestBuilder> {

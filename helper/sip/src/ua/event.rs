@@ -264,6 +264,9 @@ pub enum EndCause {
         status: u16,
         /// The reason phrase, as received.
         reason: String,
+        /// Of a 3xx: the URIs at which the callee can be reached instead, best first, at most 8. Whether to dial one is the
+        /// owner's decision: they are the peer's word.
+        contacts: Vec<String>,
     },
     /// We refused the call: `reject`, or `hangup` on a ringing inbound call, or a limit.
     Declined {
@@ -286,6 +289,11 @@ pub enum EndCause {
 }
 
 impl EndCause {
+    /// A refusal that names no other place.
+    pub(super) fn rejected(status: u16, reason: String) -> Self {
+        Self::Rejected { status, reason, contacts: Vec::new() }
+    }
+
     /// The SIP status that describes this end best; `None` for an orderly BYE.
     pub fn status(&self) -> Option<u16> {
         match self {

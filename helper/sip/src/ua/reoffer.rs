@@ -74,7 +74,7 @@ impl Endpoint {
             // The dialog is gone on the other side (RFC 3261 §12.2.1.2).
             StatusCode::CALL_DOES_NOT_EXIST | StatusCode::REQUEST_TIMEOUT => {
                 let reason = status.reason().to_owned();
-                self.end_and_leave(now, key, EndCause::Rejected { status: status.as_u16(), reason });
+                self.end_and_leave(now, key, EndCause::rejected(status.as_u16(), reason));
             }
             _ => self.core.event(Event::ReofferRefused { call: key, status: status.as_u16() }),
         }
