@@ -197,7 +197,7 @@ impl SipListener {
             Event::OfferAcked { call, sdp: Some(sdp) } => (call, SipEvent::OfferAnswered(sdp)),
             Event::Registered { expires, .. } => return self.registrar.registered(expires),
             Event::RegistrationFailed { status, reason, retry_in, .. } => {
-                return self.registrar.failed(status, &reason, retry_in);
+                return self.registrar.failed(status, &reason, retry_in.unwrap_or_default());
             }
             Event::Unregistered { .. } => return self.registrar.over(),
             Event::CredentialsRefused { source, username, .. } => {

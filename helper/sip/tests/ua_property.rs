@@ -20,6 +20,7 @@ enum Op {
     Command { kind: usize, call: usize },
     Advance(u64),
     TransportError,
+    Unreachable,
     Drain(bool),
 }
 
@@ -69,6 +70,7 @@ fn op() -> impl Strategy<Value = Op> {
         6 => (0..18usize, 0..6usize).prop_map(|(kind, call)| Op::Command { kind, call }),
         3 => prop_oneof![Just(1u64), Just(500), Just(4_000), Just(33_000), Just(70_000)].prop_map(Op::Advance),
         1 => Just(Op::TransportError),
+        1 => Just(Op::Unreachable),
         1 => any::<bool>().prop_map(Op::Drain),
     ]
 }
@@ -196,6 +198,7 @@ fn run_against_chaos(ops: Vec<Op>) {
             }
             Op::Advance(millis) => bench.advance(millis),
             Op::TransportError => bench.run(|e, now| e.handle_transport_error(now, PEER.parse().unwrap())),
+            Op::Unreachable => bench.run(|e, now| e.handle_unreachable(now, PEER.parse().unwrap())),
             Op::Drain(draining) => bench.run(|e, _| e.set_draining(draining)),
             Op::Respond { .. } | Op::Command { .. } => {}
         }

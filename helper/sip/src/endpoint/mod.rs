@@ -66,9 +66,17 @@ impl Endpoint {
         }
     }
 
-    /// Tells that datagrams to `destination` cannot be delivered (ICMP): fails what waits for an answer from there.
+    /// Tells that nothing can be sent to `destination` any more, as when a connection breaks: fails what waits for an
+    /// answer from there, and ends inbound calls that ring there.
     pub fn handle_transport_error(&mut self, now: Instant, destination: SocketAddr) {
         self.fail_destination(now, destination);
+    }
+
+    /// Tells that a datagram to `destination` came back (ICMP). A request of ours that has had no answer at all fails as in
+    /// RFC 3261 §18.4: its call or registration is `TransportError` or `Unreachable`. Whatever has been heard from there
+    /// stays: an ICMP message is easily forged, and a peer that answered is there.
+    pub fn handle_unreachable(&mut self, now: Instant, destination: SocketAddr) {
+        self.fail_unanswered(now, destination);
     }
 
     /// The next effect, until there is none.
@@ -190,7 +198,7 @@ impl Endpoint {
         self.send_info(now, call, digit, duration)
     }
 
-    /// Tells a registrar where we are, and again before it forgets, and after every failure, until
+    /// Tells a registrar where we are, and again before it forgets, and after every failure unless that is not wanted, until
     /// [`unregister`](Self::unregister). The outcomes are `Registered` and `RegistrationFailed`.
     pub fn register(
         &mut self,

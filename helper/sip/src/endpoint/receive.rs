@@ -196,6 +196,17 @@ impl Endpoint {
         }
     }
 
+    /// What has had no answer at all from `destination` fails.
+    pub(super) fn fail_unanswered(&mut self, now: Instant, destination: SocketAddr) {
+        for client in self.clients.to(destination) {
+            if self.clients.get(client).is_some_and(|tx| tx.is_unanswered())
+                && let Some(notice) = self.clients.transport_error(&mut self.core, now, client)
+            {
+                self.client_notice(now, client, notice);
+            }
+        }
+    }
+
     /// Everything that waits for an answer from `destination` fails; inbound calls that ring there end.
     pub(super) fn fail_destination(&mut self, now: Instant, destination: SocketAddr) {
         for client in self.clients.to(destination) {

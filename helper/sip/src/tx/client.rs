@@ -239,6 +239,14 @@ impl ClientTx {
         matches!(self.machine, Machine::Invite(Calling | Proceeding))
     }
 
+    /// No response at all has come.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        matches!(
+            self.machine,
+            Machine::Invite(invite_client::State::Calling) | Machine::Plain(plain_client::State::Trying)
+        )
+    }
+
     fn perform(
         &mut self,
         core: &mut Core,

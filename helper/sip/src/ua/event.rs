@@ -174,7 +174,7 @@ pub enum Event {
         /// How long the registrar keeps it, unless it hears of it again.
         expires: Duration,
     },
-    /// The registrar refused or did not answer. The next attempt is planned.
+    /// The registrar refused or did not answer.
     RegistrationFailed {
         /// The registration.
         key: RegistrationKey,
@@ -183,8 +183,11 @@ pub enum Event {
         status: u16,
         /// The reason phrase.
         reason: String,
-        /// When the next attempt is made.
-        retry_in: Duration,
+        /// What kind of failure it was.
+        cause: RegistrationFailure,
+        /// When the next attempt is made; `None`: never, the registration is over (see
+        /// [`Registration::retry`](crate::Registration::retry)).
+        retry_in: Option<Duration>,
     },
     /// A registration is over, by `unregister`: its last event. The registrar has removed our contact, or refused to or did
     /// not answer, and will let it expire.
@@ -201,6 +204,19 @@ pub enum Event {
         /// The method of the request.
         method: String,
     },
+}
+
+/// Why a registration failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RegistrationFailure {
+    /// 401, 403 or 407: the credentials are wrong, or missing.
+    CredentialsRefused,
+    /// Any other answer, a success that does not bind our contact included.
+    Refused,
+    /// No answer in 64·T1.
+    NoAnswer,
+    /// The transport reported that nobody is there.
+    Unreachable,
 }
 
 /// The request that carried an offer inside a dialog.

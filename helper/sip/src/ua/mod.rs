@@ -26,7 +26,10 @@ mod uas;
 
 pub(crate) use call::{CallTimer, Calls, State};
 pub use dial::{CallError, Credentials, Dial, DialError};
-pub use event::{CallKey, EndCause, Event, Incoming, OfferMethod, Output, Party, RegistrationKey, Rejection};
+pub use event::{
+    CallKey, EndCause, Event, Incoming, OfferMethod, Output, Party, RegistrationFailure, RegistrationKey,
+    Rejection,
+};
 pub use reason::{Reason, ReasonProtocol};
 pub(crate) use registration::Registrations;
 pub use registration::{RegisterError, Registration};
