@@ -52,7 +52,7 @@ pub(super) fn host(text: &str, near: Option<IpAddr>) -> Parsed<IpAddr> {
 }
 
 /// The source address of packets to `server`. Sends nothing.
-pub(super) fn route_source(server: SocketAddr) -> io::Result<IpAddr> {
+pub(crate) fn route_source(server: SocketAddr) -> io::Result<IpAddr> {
     let any: IpAddr =
         if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let probe = UdpSocket::bind((any, 0))?;

@@ -28,6 +28,8 @@ use model::{
     mode::{AgentCodec, Frames},
 };
 
+use tokio::sync::oneshot;
+
 use super::{
     call::state::SipInput,
     ws_client::{Backlog, Calls},
@@ -45,6 +47,23 @@ pub struct IncomingCall {
     pub phone: String,
     /// The caller's SDP offer; `None` if the INVITE had none.
     pub offer: Option<Bytes>,
+    /// What else the INVITE said.
+    pub invite: Arc<Invite>,
+}
+
+/// The parts of an INVITE by which a program routes a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invite {
+    /// The Call-ID as received.
+    pub sip_call_id: String,
+    /// The caller: the URI of From.
+    pub from: String,
+    /// The callee: the URI of To.
+    pub to: String,
+    /// Every `X-` header in order, names as received.
+    pub headers: Vec<(String, String)>,
+    /// Where it came from.
+    pub source: SocketAddr,
 }
 
 // ---- Call → SipListener -----------------------------------------------------------------------------------------
@@ -100,6 +119,25 @@ pub struct DialRequest {
     pub phone: String,
     /// Our SDP offer.
     pub offer: Bytes,
+    /// What a program of this process adds.
+    pub options: Option<Box<DialOptions>>,
+}
+
+/// What a program that uses the relay as a library may say about a call that it places. No WebSocket client can.
+#[derive(Debug, Clone, Default)]
+pub struct DialOptions {
+    /// The complete request URI, instead of the number at the trunk.
+    pub target: Option<String>,
+    /// Where the INVITE goes, instead of the trunk.
+    pub destination: Option<SocketAddr>,
+    /// The caller's URI, instead of the trunk's user.
+    pub from: Option<String>,
+    /// Answers to 401 and 407, instead of the trunk's.
+    pub credentials: Option<sip::Credentials>,
+    /// Further headers, name and value.
+    pub headers: Vec<(String, String)>,
+    /// No final answer for this long: CANCEL, 408. Instead of the trunk's.
+    pub ring_timeout: Option<Duration>,
 }
 
 /// Everything back to idle: refuse new calls and report when no dialog is left.
@@ -114,6 +152,28 @@ pub struct DrainSip {
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
 pub struct SipDrained;
+
+// ---- SipListener → whoever uses the relay as a library ------------------------------------------------------------
+
+/// How the registration goes.
+#[derive(Message, Debug, Clone, PartialEq, Eq)]
+#[rtype(result = "()")]
+pub enum RegistrationNews {
+    /// The registrar took our contact, for the first time or again.
+    Registered {
+        /// How long it keeps it unless it hears of it again.
+        expires: Duration,
+    },
+    /// It refused, or did not answer.
+    Failed {
+        /// 401, 403 and 407 are refused credentials; 408: no answer; 503: nobody there, or refused so.
+        status: u16,
+        /// The reason phrase.
+        reason: String,
+    },
+    /// Given up, at our wish.
+    Over,
+}
 
 // ---- SipListener → Call -----------------------------------------------------------------------------------------
 
@@ -285,9 +345,12 @@ pub struct Listener {
     pub audio: Recipient<CallerAudio>,
 }
 
-/// The wire forms of received audio.
+/// The forms of received audio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RtpForm {
+    /// Samples without a line around them, for programs of this process: 20 ms at a time, at this rate or, where there is
+    /// none, at that of the call's codec.
+    Samples(Option<SampleRate>),
     /// `RTP:{pt}##{hex}`
     Classic,
     /// `RTP:{hex}`
@@ -309,7 +372,7 @@ pub struct AudioForm {
 
 // ---- RtpSession → WsClient --------------------------------------------------------------------------------------
 
-/// One frame of a call, already in the client's wire form; the text is shared by all clients of that form.
+/// One frame of a call, already in the client's form; it is shared by all clients of that form.
 #[derive(Message, Debug, Clone)]
 #[rtype(result = "()")]
 pub struct CallerAudio {
@@ -319,9 +382,16 @@ pub struct CallerAudio {
     pub frame: AudioMessage,
 }
 
-/// One WebSocket message of audio.
+/// 20 ms of audio.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AudioMessage {
+    /// Samples, signed 16-bit little-endian mono.
+    Samples {
+        /// How many a second.
+        rate: SampleRate,
+        /// The samples.
+        pcm: Bytes,
+    },
     /// A line of text.
     Text(ByteString),
     /// The same with raw bytes.
@@ -438,6 +508,8 @@ pub enum CallNews {
     Ringing,
     /// It is up.
     Up,
+    /// What it speaks and with whom was agreed, or has changed.
+    Media(MediaFacts),
     /// Anything else that clients hear while it lasts.
     Event(Event),
     /// What one client alone hears.
@@ -449,6 +521,19 @@ pub enum CallNews {
         /// Why.
         reason: EndReason,
     },
+}
+
+/// What offer and answer settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MediaFacts {
+    /// What we send.
+    pub codec: Codec,
+    /// The RTP payload type under which we send it.
+    pub payload_type: u8,
+    /// Both sides have telephone events.
+    pub telephone_events: bool,
+    /// Where the peer wants RTP; `None` while it gives no address.
+    pub remote: Option<SocketAddr>,
 }
 
 // ---- WsClient → Switchboard -------------------------------------------------------------------------------------
@@ -467,6 +552,17 @@ pub struct Connect {
     pub events: Recipient<ClientEvent>,
     /// The session that it opens or resumes.
     pub session: Option<SessionClaim>,
+    /// What a program of this process wants besides.
+    pub inside: Option<Insider>,
+}
+
+/// What a program of this process hears that no WebSocket client does.
+#[derive(Debug, Clone)]
+pub struct Insider {
+    /// The facts behind the events.
+    pub facts: Recipient<CallFact>,
+    /// Every call from its first frame on.
+    pub listener: Listener,
 }
 
 /// A client that opens a session, or resumes one: the session is this client's from now on.
@@ -495,6 +591,8 @@ pub struct PlaceCall {
     pub client: ClientId,
     /// The number, unchecked.
     pub phone: String,
+    /// Given by programs of this process.
+    pub options: Option<Box<DialOptions>>,
 }
 
 /// Give the session up: another connection goes on with it. From the switchboard to the session's client.
@@ -535,6 +633,30 @@ pub enum ClientEvent {
     Close,
 }
 
+/// One fact about a call, for programs of this process.
+#[derive(Message, Debug, Clone)]
+#[rtype(result = "()")]
+pub struct CallFact {
+    /// Which call.
+    pub call: CallId,
+    /// What is so.
+    pub kind: FactKind,
+}
+
+/// The kinds of [`CallFact`].
+#[derive(Debug, Clone)]
+pub enum FactKind {
+    /// The media was agreed, or has changed.
+    Media(MediaFacts),
+    /// The call is over. The last fact of a call, after its last event.
+    Over {
+        /// It had been up.
+        was_up: bool,
+        /// Why.
+        reason: EndReason,
+    },
+}
+
 /// How clients reach a call.
 #[derive(Debug, Clone)]
 pub struct CallHandle {
@@ -546,6 +668,8 @@ pub struct CallHandle {
     pub phone: String,
     /// The client that placed it, if one did.
     pub placed_by: Option<ClientId>,
+    /// What the INVITE said, of an inbound call.
+    pub invite: Option<Arc<Invite>>,
     /// Control.
     pub commands: Recipient<CallCommand>,
     /// Audio to the caller. Clone once per client.
@@ -560,6 +684,11 @@ pub struct CallHandle {
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
 pub struct Shutdown;
+
+/// After [`Shutdown`]: leave the thread to others. Resolves when the SIP socket is closed.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct Dismiss;
 
 /// How many of each thing exist right now: what must be zero when no call is up.
 #[derive(Message, Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -582,6 +711,11 @@ pub struct Census {
 }
 
 // ---- Switchboard → SipListener ----------------------------------------------------------------------------------
+
+/// Stop, and say so when the socket is closed.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct DismissSip(pub oneshot::Sender<()>);
 
 /// The tables of the SIP core.
 #[derive(Message, Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -7,10 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use actix::Recipient;
 use sip::{Endpoint, Registration, RegistrationKey};
 use tracing::{debug, error, info, warn};
 
-use super::sip_listener::Trunk;
+use super::{message::RegistrationNews, sip_listener::Trunk};
 use crate::metrics::Metrics;
 
 /// The registration of one trunk.
@@ -18,13 +19,20 @@ use crate::metrics::Metrics;
 pub struct Registrar {
     key: Option<RegistrationKey>,
     registered: bool,
+    news: Option<Recipient<RegistrationNews>>,
     metrics: Arc<Metrics>,
 }
 
 impl Registrar {
-    /// Not registered.
-    pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { key: None, registered: false, metrics }
+    /// Not registered. `news`: who else hears how it goes.
+    pub fn new(news: Option<Recipient<RegistrationNews>>, metrics: Arc<Metrics>) -> Self {
+        Self { key: None, registered: false, news, metrics }
+    }
+
+    fn tell(&self, news: RegistrationNews) {
+        if let Some(listener) = &self.news {
+            listener.do_send(news);
+        }
     }
 
     /// Registers, where the trunk wants it.
@@ -35,8 +43,11 @@ impl Registrar {
         info!(registrar = %registration.registrar, "registering");
         match endpoint.register(Instant::now(), registration) {
             Ok(key) => self.key = Some(key),
-            // The configuration has checked what goes into it.
-            Err(error) => error!(%error, "not registered"),
+            // The configuration has checked what goes into it; a program may ask for anything.
+            Err(error) => {
+                error!(%error, "not registered");
+                self.tell(RegistrationNews::Failed { status: 400, reason: error.to_string() });
+            }
         }
     }
 
@@ -50,6 +61,7 @@ impl Registrar {
     /// The registrar took our contact.
     pub fn registered(&mut self, expires: Duration) {
         self.metrics.sip.registered.set(1);
+        self.tell(RegistrationNews::Registered { expires });
         let expires = expires.as_secs();
         if std::mem::replace(&mut self.registered, true) {
             debug!(expires, "registered again");
@@ -63,6 +75,7 @@ impl Registrar {
         self.registered = false;
         self.metrics.sip.registered.set(0);
         self.metrics.sip.registration_failures.inc();
+        self.tell(RegistrationNews::Failed { status, reason: reason.to_owned() });
         let (reason, retry_in) = (reason.escape_debug(), retry_in.as_secs());
         match status {
             401 | 403 | 407 => {
@@ -76,6 +89,7 @@ impl Registrar {
     pub fn over(&mut self) {
         self.registered = false;
         self.metrics.sip.registered.set(0);
+        self.tell(RegistrationNews::Over);
         info!("no longer registered");
     }
 }
@@ -83,9 +97,7 @@ impl Registrar {
 impl Trunk {
     /// What to register; `None` without a user.
     fn registration(&self) -> Option<Registration> {
-        let credentials = self.credentials.clone()?;
-        let aor = format!("sip:{}@{}", credentials.username, self.host);
-        let registration = Registration::new(aor, self.domain(), self.destination);
-        Some(Registration { credentials: Some(credentials), ..registration })
+        let registration = Registration::new(self.address_of_record()?, self.domain(), self.destination);
+        Some(Registration { credentials: self.credentials.clone(), expires: self.expires, ..registration })
     }
 }

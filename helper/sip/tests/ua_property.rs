@@ -50,7 +50,7 @@ fn op() -> impl Strategy<Value = Op> {
         ),
         6 => (0..64usize, 0..STATUSES.len(), 0..2usize, any::<bool>())
             .prop_map(|(request, status, tag, contact)| Op::Respond { request, status, tag, contact }),
-        6 => (0..10usize, 0..6usize).prop_map(|(kind, call)| Op::Command { kind, call }),
+        6 => (0..12usize, 0..6usize).prop_map(|(kind, call)| Op::Command { kind, call }),
         3 => prop_oneof![Just(1u64), Just(500), Just(4_000), Just(33_000), Just(70_000)].prop_map(Op::Advance),
         1 => Just(Op::TransportError),
         1 => any::<bool>().prop_map(Op::Drain),
@@ -108,12 +108,13 @@ fn command(endpoint: &mut Endpoint, now: Instant, kind: usize, call: CallKey) {
         5 => endpoint.hangup(now, call),
         6 => endpoint.answer_offer(now, call, sdp()),
         7 => endpoint.reject_offer(now, call, 488),
-        _ => endpoint.reoffer(now, call, sdp()),
+        8 => endpoint.reoffer(now, call, sdp()),
+        _ => endpoint.ack_with(now, call, sdp()),
     };
 }
 
-fn dial(endpoint: &mut Endpoint, now: Instant, to: SocketAddr) -> Option<CallKey> {
-    let offer = Bytes::from_static(OFFER.as_bytes());
+fn dial(endpoint: &mut Endpoint, now: Instant, to: SocketAddr, kind: usize) -> Option<CallKey> {
+    let offer = (kind == 9).then(|| Bytes::from_static(OFFER.as_bytes()));
     let dial = Dial {
         credentials: Some(Credentials { username: "u".into(), password: "p".into() }),
         ring_timeout: Some(Duration::from_secs(40)),
@@ -156,8 +157,8 @@ fn run_against_chaos(ops: Vec<Op>) {
                 let text = request.response(STATUSES[status], tag, &format!("{headers}{challenges}"), body);
                 bench.receive(&text);
             }
-            Op::Command { kind: 9, .. } => {
-                let call = bench.run(|e, now| dial(e, now, PEER.parse().unwrap()));
+            Op::Command { kind: kind @ (9 | 10), .. } => {
+                let call = bench.run(|e, now| dial(e, now, PEER.parse().unwrap(), kind));
                 call.into_iter().for_each(|call| ledger.begin(call));
             }
             Op::Command { kind, call } if !ledger.order.is_empty() => {
@@ -217,7 +218,7 @@ fn link_op() -> impl Strategy<Value = LinkOp> {
         2 => Just(LinkOp::DeliverLast),
         1 => Just(LinkOp::Lose),
         1 => Just(LinkOp::Repeat),
-        8 => (0..2usize, 0..10usize, 0..3usize)
+        8 => (0..2usize, 0..12usize, 0..3usize)
             .prop_map(|(end, kind, call)| LinkOp::Command { end, kind, call }),
         3 => prop_oneof![Just(1u64), Just(500), Just(2_500), Just(9_000), Just(33_000)].prop_map(LinkOp::Advance),
     ]
@@ -296,10 +297,10 @@ impl Pair {
                     let first = self.link.front().cloned();
                     self.deliver(first);
                 }
-                LinkOp::Command { end, kind: 9, .. } => {
+                LinkOp::Command { end, kind: kind @ (9 | 10), .. } => {
                     let (to, now) = (self.ends[1 - end].1, self.now);
                     let (endpoint, _, ledger, calls) = &mut self.ends[end];
-                    if let Some(call) = dial(endpoint, now, to) {
+                    if let Some(call) = dial(endpoint, now, to, kind) {
                         ledger.begin(call);
                         calls.push(call);
                     }

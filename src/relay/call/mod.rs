@@ -20,8 +20,8 @@ use tracing::{debug, info, warn};
 
 use self::state::{Action, AgentInput, CallState, Ending, Input, SipInput};
 use super::message::{
-    CallCommand, CallNews, CallReport, DialRequest, GreetingRead, MediaCommand, MediaEvent, MediaPlan,
-    ReadGreeting, RecordingDone, SipAction, SipCommand, SipEvent,
+    CallCommand, CallNews, CallReport, DialOptions, DialRequest, GreetingRead, Listener, MediaCommand,
+    MediaEvent, MediaFacts, MediaPlan, ReadGreeting, RecordingDone, SipAction, SipCommand, SipEvent,
 };
 use crate::metrics::{LiveCall, Metrics, Stage};
 
@@ -30,12 +30,24 @@ use crate::metrics::{LiveCall, Metrics, Stage};
 pub struct CallSettings {
     /// The codecs that we take, in our order of preference.
     pub codecs: Vec<Codec>,
-    /// Inbound calls are answered at once.
-    pub auto_answer: bool,
+    /// The payload type of telephone events in our offers.
+    pub telephone_event: u8,
+    /// After how long inbound calls are answered; zero is at once, `None` leaves it to an agent.
+    pub answer_after: Option<Duration>,
     /// How long an inbound call may wait for an agent.
     pub ring_timeout: Duration,
     /// How long a call may be up; `None`: for ever.
     pub max_duration: Option<Duration>,
+}
+
+impl CallSettings {
+    fn negotiator(&self, local: LocalMedia) -> Negotiator {
+        Negotiator::new(local, self.codecs.clone(), Some(self.telephone_event))
+    }
+
+    fn answers_at_once(&self) -> bool {
+        self.answer_after.is_some_and(|wait| wait.is_zero())
+    }
 }
 
 /// Who a call talks to.
@@ -44,8 +56,8 @@ pub struct CallPorts {
     pub sip: Recipient<SipCommand>,
     /// Its own media.
     pub media: Recipient<MediaCommand>,
-    /// Where the greeting comes from.
-    pub greeting: Recipient<ReadGreeting>,
+    /// Where the greeting comes from, if there is one.
+    pub greeting: Option<Recipient<ReadGreeting>>,
     /// The switchboard.
     pub reports: Recipient<CallReport>,
 }
@@ -60,6 +72,8 @@ pub struct NewCall {
     pub negotiator: Negotiator,
     /// How it came to be.
     pub origin: Origin,
+    /// Who hears it from its first frame on.
+    pub listeners: Vec<Listener>,
 }
 
 /// How a call came to be.
@@ -72,7 +86,7 @@ pub enum Origin {
         answer: Bytes,
     },
     /// By a client's CALL.
-    Outbound,
+    Outbound(Option<Box<DialOptions>>),
 }
 
 impl Origin {
@@ -80,7 +94,7 @@ impl Origin {
     pub fn direction(&self) -> Direction {
         match self {
             Origin::Inbound { .. } => Direction::Inbound,
-            Origin::Outbound => Direction::Outbound,
+            Origin::Outbound(_) => Direction::Outbound,
         }
     }
 }
@@ -94,15 +108,22 @@ impl NewCall {
         local: LocalMedia,
         settings: &CallSettings,
     ) -> Result<Self, AnswerError> {
-        let mut negotiator = Negotiator::new(local, settings.codecs.clone(), Some(TELEPHONE_EVENT));
+        let mut negotiator = settings.negotiator(local);
         let (agreed, answer) = negotiator.answer(offer)?;
-        Ok(Self { id, phone, negotiator, origin: Origin::Inbound { agreed: Box::new(agreed), answer } })
+        let origin = Origin::Inbound { agreed: Box::new(agreed), answer };
+        Ok(Self { id, phone, negotiator, origin, listeners: Vec::new() })
     }
 
     /// An outbound call.
-    pub fn outbound(id: CallId, phone: String, local: LocalMedia, settings: &CallSettings) -> Self {
-        let negotiator = Negotiator::new(local, settings.codecs.clone(), Some(TELEPHONE_EVENT));
-        Self { id, phone, negotiator, origin: Origin::Outbound }
+    pub fn outbound(
+        id: CallId,
+        phone: String,
+        options: Option<Box<DialOptions>>,
+        local: LocalMedia,
+        settings: &CallSettings,
+    ) -> Self {
+        let negotiator = settings.negotiator(local);
+        Self { id, phone, negotiator, origin: Origin::Outbound(options), listeners: Vec::new() }
     }
 }
 
@@ -126,7 +147,7 @@ impl Call {
     /// A call that begins when its actor starts.
     pub fn new(new: NewCall, ports: CallPorts, settings: Arc<CallSettings>, metrics: &Metrics) -> Self {
         let direction = new.origin.direction();
-        let (state, _) = CallState::begin(direction, settings.auto_answer);
+        let (state, _) = CallState::begin(direction, settings.answers_at_once());
         Self {
             live: metrics.calls.begin(direction, stage(&state)),
             id: new.id,
@@ -156,7 +177,7 @@ impl Call {
                 Action::Answer => self.answer(),
                 Action::Reject { status, reason } => self.sip(SipAction::Reject { status, reason }),
                 Action::Hangup => self.sip(SipAction::Hangup),
-                Action::WatchRinging => self.watch(self.settings.ring_timeout, Input::RingTimeout, ctx),
+                Action::WatchRinging => self.watch_ringing(ctx),
                 Action::OpenMedia => self.open_media(),
                 Action::ReportRinging => self.report(CallNews::Ringing),
                 Action::ReportUp => self.up(ctx),
@@ -178,16 +199,28 @@ impl Call {
     fn open_media(&self) {
         if let Some(plan) = &self.plan {
             self.ports.media.do_send(MediaCommand::Start(Box::new(plan.clone())));
+            self.report(CallNews::Media(plan.facts()));
         }
     }
 
     fn up(&mut self, ctx: &mut Context<Self>) {
         self.report(CallNews::Up);
         info!(call_id = %self.id, "call up");
-        self.ports.greeting.do_send(ReadGreeting { to: ctx.address().recipient() });
+        if let Some(greeting) = &self.ports.greeting {
+            greeting.do_send(ReadGreeting { to: ctx.address().recipient() });
+        }
         ctx.cancel_future(self.watchdog);
         if let Some(limit) = self.settings.max_duration {
             self.watch(limit, Input::MaxDuration, ctx);
+        }
+    }
+
+    fn watch_ringing(&mut self, ctx: &mut Context<Self>) {
+        match self.settings.answer_after {
+            Some(wait) if wait < self.settings.ring_timeout => {
+                self.watch(wait, Input::Agent(AgentInput::Answer), ctx)
+            }
+            _ => self.watch(self.settings.ring_timeout, Input::RingTimeout, ctx),
         }
     }
 
@@ -220,6 +253,7 @@ impl Call {
         let before = self.plan.replace(MediaPlan::from(agreed));
         let (Some(before), Some(now)) = (before, &self.plan) else { return };
         self.ports.media.do_send(MediaCommand::Update(Box::new(now.clone())));
+        self.report(CallNews::Media(now.facts()));
         let held = now.held;
         if held != before.held {
             let call = self.id.clone();
@@ -290,13 +324,14 @@ impl Actor for Call {
         self.ports.media.do_send(MediaCommand::Attach(ctx.address().recipient()));
         match &self.origin {
             Origin::Inbound { .. } => self.sip(SipAction::Attach(ctx.address().recipient())),
-            Origin::Outbound => {
-                let (events, phone) = (ctx.address().recipient(), self.phone.clone());
+            Origin::Outbound(options) => {
+                let (events, phone, options) =
+                    (ctx.address().recipient(), self.phone.clone(), options.clone());
                 let offer = self.negotiator.offer();
-                self.sip(SipAction::Dial(Box::new(DialRequest { events, phone, offer })));
+                self.sip(SipAction::Dial(Box::new(DialRequest { events, phone, offer, options })));
             }
         }
-        let (_, actions) = CallState::begin(self.origin.direction(), self.settings.auto_answer);
+        let (_, actions) = CallState::begin(self.origin.direction(), self.settings.answers_at_once());
         self.perform(actions, ctx);
     }
 }
@@ -394,6 +429,17 @@ impl Handler<RecordingDone> for Call {
     }
 }
 
+impl MediaPlan {
+    fn facts(&self) -> MediaFacts {
+        MediaFacts {
+            codec: self.codec,
+            payload_type: self.payload_type,
+            telephone_events: self.telephone_event.is_some(),
+            remote: self.remote,
+        }
+    }
+}
+
 impl From<&Agreed> for MediaPlan {
     fn from(agreed: &Agreed) -> Self {
         use sip::sdp::Direction;
@@ -417,7 +463,5 @@ impl From<&Agreed> for MediaPlan {
     }
 }
 
-/// The payload type that our offers use for telephone events.
-const TELEPHONE_EVENT: u8 = 101;
 /// How long clients wait for a recording at most before they hear that the call is over.
 const RECORDING_DEADLINE: Duration = Duration::from_secs(3);

@@ -29,8 +29,8 @@ use self::{
 use super::{
     io::{Alarm, AlarmRang, Readable, ReadableStream, take_arrived},
     message::{
-        AgentOrder, FileRead, FinishRecording, Listen, MediaCommand, MediaEvent, MediaPlan, ReadFile,
-        RecordingDone,
+        AgentOrder, FileRead, FinishRecording, Listen, Listener, MediaCommand, MediaEvent, MediaPlan,
+        ReadFile, RecordingDone,
     },
     recorder::RecorderPort,
     rtp_ports::{Claim, PortLease},
@@ -54,8 +54,7 @@ pub struct RtpSession {
     call: Option<Recipient<MediaEvent>>,
     listeners: Fanout,
     tape: Tape,
-    finish_recording: Recipient<FinishRecording>,
-    read_file: Recipient<ReadFile>,
+    recorder: Option<RecorderPort>,
     myself: Option<Recipient<FileRead>>,
     buffer: Box<[u8]>,
     send_errors: u64,
@@ -83,7 +82,8 @@ impl RtpSession {
         id: CallId,
         lease: PortLease,
         settings: Arc<MediaSettings>,
-        recorder: &RecorderPort,
+        recorder: Option<RecorderPort>,
+        listeners: Vec<Listener>,
         metrics: Arc<Metrics>,
     ) -> io::Result<Self> {
         let PortLease { rtp, rtcp, claim } = lease;
@@ -92,10 +92,11 @@ impl RtpSession {
             rtcp: Rc::new(UdpSocket::from_std(rtcp)?),
             _claim: claim,
         };
+        let mut fanout = Fanout::default();
+        listeners.into_iter().for_each(|listener| fanout.add(listener));
         Ok(Self {
-            tape: Tape::new(id.clone(), recorder.audio.clone()),
-            finish_recording: recorder.finish.clone(),
-            read_file: recorder.files.clone(),
+            tape: Tape::new(id.clone(), recorder.as_ref().map(|recorder| recorder.audio.clone())),
+            recorder,
             myself: None,
             id,
             settings,
@@ -103,7 +104,7 @@ impl RtpSession {
             alarm: Alarm::new(),
             phase: Phase::Held(HeldOrders::default()),
             call: None,
-            listeners: Fanout::default(),
+            listeners: fanout,
             buffer: vec![0; MAX_DATAGRAM].into_boxed_slice(),
             send_errors: 0,
             unheld: 0,
@@ -155,8 +156,8 @@ impl RtpSession {
             Outcome::Done => {}
             Outcome::Tell(news) => news.into_iter().for_each(|news| self.tell(news)),
             Outcome::Load { file, rate, ticket } => {
-                if let Some(to) = self.myself.clone() {
-                    self.read_file.do_send(ReadFile { file, rate, ticket, to });
+                if let Some((to, recorder)) = self.myself.clone().zip(self.recorder.as_ref()) {
+                    recorder.files.do_send(ReadFile { file, rate, ticket, to });
                 }
             }
         }
@@ -259,7 +260,12 @@ impl RtpSession {
         }
         self.drain(now);
         self.tape.flush();
-        self.finish_recording.do_send(FinishRecording { call: self.id.clone(), done });
+        match &self.recorder {
+            Some(recorder) => {
+                recorder.finish.do_send(FinishRecording { call: self.id.clone(), done });
+            }
+            None => done.iter().for_each(|done| done.do_send(RecordingDone)),
+        }
         let (stats, drops) = self.totals();
         self.account.close(stats.as_ref(), drops);
         self.log_totals();

@@ -55,6 +55,7 @@ impl Rendition {
         if !self.built {
             self.built = true;
             match (self.form, frame.packet) {
+                (RtpForm::Samples(rate), _) => self.samples(rate.unwrap_or(frame.rate), frame),
                 (RtpForm::Multi(form), _) => self.multi(form, call, frame),
                 (RtpForm::Classic | RtpForm::Hex, Some(packet)) => self.packet(packet, frame.pcm_8k),
                 // Nothing was received, so nothing is told.
@@ -80,6 +81,16 @@ impl Rendition {
             event::write_rtp_hex(payload, &mut text);
         }
         self.messages.push(AudioMessage::Text(text.into()));
+    }
+
+    fn samples(&mut self, rate: SampleRate, frame: &CallerFrame<'_>) {
+        self.append_pcm(rate, frame);
+        let length = rate.frame_samples() * 2;
+        while self.pending.len() >= length {
+            let pcm = Bytes::copy_from_slice(&self.pending[..length]);
+            self.pending.drain(..length);
+            self.messages.push(AudioMessage::Samples { rate, pcm });
+        }
     }
 
     fn multi(&mut self, form: AudioForm, call: &CallId, frame: &CallerFrame<'_>) {
@@ -163,6 +174,7 @@ mod tests {
     fn sizes(messages: &[AudioMessage]) -> Vec<usize> {
         let prefix = "RTP:a@h##".len();
         let sizes = messages.iter().map(|message| match message {
+            AudioMessage::Samples { pcm, .. } => pcm.len(),
             AudioMessage::Binary(bytes) => bytes.len() - prefix,
             AudioMessage::Text(text) => text.len() - prefix,
         });
@@ -179,6 +191,18 @@ mod tests {
             heard.push(sizes(rendition.messages(&id(), &frame(&payload, &pcm))));
         }
         assert_eq!(heard, [vec![320], vec![320, 320], vec![320], vec![320, 320]]);
+    }
+
+    #[test]
+    fn bare_samples_come_at_the_rate_of_the_codec_or_at_another() {
+        let pcm = [7; 320];
+        let wide = CallerFrame { rate: SampleRate::Hz16000, pcm: &pcm, ..frame(&[0; 160], &pcm[..160]) };
+        let own = Rendition::new(RtpForm::Samples(None)).messages(&id(), &wide).to_vec();
+        let sample =
+            AudioMessage::Samples { rate: SampleRate::Hz16000, pcm: Bytes::from([7, 0].repeat(320)) };
+        assert_eq!(own, [sample]);
+        let narrow = RtpForm::Samples(Some(SampleRate::Hz8000));
+        assert_eq!(sizes(Rendition::new(narrow).messages(&id(), &wide)), [320]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::super::message::RecordAudio;
 /// One call's feed to the recorder.
 pub struct Tape {
     call: CallId,
-    recorder: Recipient<RecordAudio>,
+    recorder: Option<Recipient<RecordAudio>>,
     started: Option<Instant>,
     /// Where the gathered samples begin.
     position: u64,
@@ -21,7 +21,8 @@ pub struct Tape {
 }
 
 impl Tape {
-    pub fn new(call: CallId, recorder: Recipient<RecordAudio>) -> Self {
+    /// Without a recorder nothing is gathered.
+    pub fn new(call: CallId, recorder: Option<Recipient<RecordAudio>>) -> Self {
         Self { call, recorder, started: None, position: 0, samples: Vec::new(), dropped: 0 }
     }
 
@@ -37,6 +38,9 @@ impl Tape {
 
     /// Adds one frame at its RTP position, in samples at 8 kHz.
     pub fn record(&mut self, timestamp: u64, pcm_8k: &[i16], now: Instant) {
+        if self.recorder.is_none() {
+            return;
+        }
         let end = self.position + self.samples.len() as u64;
         // A peer that jumps ahead in time must not fill the disk with silence: nothing lies in the future.
         let latest = self.started.map_or(0, |start| samples_in(now - start + AHEAD)).max(end);
@@ -53,14 +57,12 @@ impl Tape {
 
     /// Hands over what is gathered.
     pub fn flush(&mut self) {
-        if self.samples.is_empty() {
-            return;
-        }
+        let Some(recorder) = self.recorder.as_ref().filter(|_| !self.samples.is_empty()) else { return };
         let samples = std::mem::replace(&mut self.samples, Vec::with_capacity(BATCH + FRAME));
         let position = self.position;
         self.position += samples.len() as u64;
         let frames = samples.len().div_ceil(FRAME) as u64;
-        if self.recorder.try_send(RecordAudio { call: self.call.clone(), position, samples }).is_err() {
+        if recorder.try_send(RecordAudio { call: self.call.clone(), position, samples }).is_err() {
             self.dropped += frames;
         }
     }
@@ -101,7 +103,7 @@ mod tests {
     fn tape() -> (Tape, mpsc::UnboundedReceiver<(u64, usize)>) {
         let (sender, receiver) = mpsc::unbounded_channel();
         let recorder = Probe(sender).start().recipient();
-        (Tape::new(CallId::from_sip_call_id("a@h"), recorder), receiver)
+        (Tape::new(CallId::from_sip_call_id("a@h"), Some(recorder)), receiver)
     }
 
     #[actix::test]

@@ -47,7 +47,9 @@ impl WsClient {
         let verb = command.verb();
         self.settings.metrics.clients.command(verb);
         match command {
-            Command::Call { phone } => self.switchboard.place.do_send(PlaceCall { client: self.id, phone }),
+            Command::Call { phone } => {
+                self.switchboard.place.do_send(PlaceCall { client: self.id, phone, options: None });
+            }
             Command::Rtp { call, audio } => {
                 let media = AgentMedia::Audio { payload: audio, rate: self.audio_form().rate };
                 self.play(call.as_ref(), media, verb, ctx);

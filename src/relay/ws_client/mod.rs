@@ -240,7 +240,8 @@ impl Actor for WsClient {
             inherit: address.clone().recipient(),
             audio: address.clone().recipient(),
         });
-        self.switchboard.connect.do_send(Connect { client: self.id, events: address.recipient(), session });
+        let (client, events) = (self.id, address.recipient());
+        self.switchboard.connect.do_send(Connect { client, events, session, inside: None });
     }
 
     fn stopped(&mut self, _: &mut Context<Self>) {

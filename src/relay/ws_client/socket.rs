@@ -161,6 +161,8 @@ impl StreamHandler<Outgoing> for Socket {
         match message {
             Outgoing::Signal(line) | Outgoing::Audio(AudioMessage::Text(line)) => ctx.text(line),
             Outgoing::Audio(AudioMessage::Binary(bytes)) => ctx.binary(bytes),
+            // A form that no WebSocket client asks for.
+            Outgoing::Audio(AudioMessage::Samples { .. }) => {}
             Outgoing::Close(reason) => self.close(reason.into(), ctx),
         }
     }

@@ -96,10 +96,17 @@ impl Endpoint {
         self.send_provisional(now, call, StatusCode::SESSION_PROGRESS, Some(&sdp))
     }
 
-    /// Answers an inbound call with 200 and SDP; it is retransmitted until the ACK comes, and after 64·T1 without one
+    /// Answers an inbound call with 200 and SDP: the answer, or the offer where the INVITE had none; it is retransmitted until the ACK comes, and after 64·T1 without one
     /// the call ends with BYE and [`EndCause::NoAck`](crate::EndCause::NoAck).
     pub fn answer(&mut self, now: Instant, call: CallKey, sdp: Bytes) -> Result<(), CallError> {
         self.send_answer(now, call, &sdp)
+    }
+
+    /// Acknowledges the 2xx of an outbound call that was dialled without an offer, with the answer to the offer in that
+    /// 2xx (RFC 3261 §13.2.2.4). Owed within 8 s (a quarter of 64·T1) of `Answered`; the endpoint then sends an ACK
+    /// without SDP and BYE, and the call ends with [`EndCause::Timeout`](crate::EndCause::Timeout).
+    pub fn ack_with(&mut self, _now: Instant, call: CallKey, sdp: Bytes) -> Result<(), CallError> {
+        self.send_ack_with(call, &sdp)
     }
 
     /// Refuses an inbound call that has not been answered.

@@ -174,6 +174,7 @@ impl Endpoint {
             Fire::Call(call, CallTimer::Refresh) => self.refresh_provisional(now, call),
             Fire::Call(call, CallTimer::Resend) => self.resend_success(now, call),
             Fire::Call(call, CallTimer::AckOverdue) => self.ack_overdue(now, call),
+            Fire::Call(call, CallTimer::AnswerOverdue) => self.answer_overdue(now, call),
             Fire::Call(call, CallTimer::OfferLimit) => self.reoffer_limit(now, call),
             Fire::Call(call, CallTimer::OfferRetry) => self.reoffer_retry(now, call),
         }

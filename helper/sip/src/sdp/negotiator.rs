@@ -108,6 +108,8 @@ impl Negotiator {
     pub fn answer(&mut self, offer: &[u8]) -> Result<(Agreed, Bytes), AnswerError> {
         let answered = answer(offer, &self.local, &self.codecs, self.wanted)?;
         self.session = Some(answered.session);
+        // What our last offer named is past: an answer to a refresh is read against what was agreed now.
+        self.offered = None;
         Ok((answered.agreed, self.send(answered.media)))
     }
 

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::call::{Call, Leaving, OfferPhase, State, Up};
+use super::delayed::pay_ack;
 use super::uac::{challenged_by, challenges, withdraw};
 use super::{CallKey, EndCause, compose};
 use crate::auth::AuthSession;
@@ -35,6 +36,7 @@ impl Endpoint {
         let Some(Call { name, state }) = self.calls.take(&mut self.core, key) else { return };
         let State::Up(mut up) = state else { return };
         abandon_offers(&mut self.core, &mut self.clients, &mut self.servers, now, &mut up);
+        pay_ack(&mut self.core, &mut self.clients, &mut up, None);
         let Up { mut dialog, mut auth, .. } = *up;
         if let Some(auth) = &mut auth {
             auth.next_request();

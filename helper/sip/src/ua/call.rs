@@ -55,6 +55,8 @@ pub(crate) struct Ringing {
     pub(crate) dialog: Dialog,
     pub(crate) invite: ServerKey,
     pub(crate) head: ResponseHead,
+    /// Whether the INVITE brought an offer; without one our 2xx does.
+    pub(crate) has_offer: bool,
     /// The last provisional above 100, repeated every minute (RFC 3261 §13.3.1.1).
     pub(crate) provisional: Bytes,
     pub(crate) refresh: Option<TimerKey>,
@@ -81,7 +83,8 @@ pub(crate) struct Outbound {
     pub(crate) local_tag: String,
     pub(crate) call_id: String,
     pub(crate) headers: Vec<(String, String)>,
-    pub(crate) offer: Bytes,
+    /// `None`: the callee makes the offer.
+    pub(crate) offer: Option<Bytes>,
 }
 
 /// An early dialog of an outbound call; a forked INVITE makes several.
@@ -99,6 +102,8 @@ pub(crate) struct Up {
     pub(crate) we_called: bool,
     /// Our 2xx that waits for its ACK.
     pub(crate) unacked: Option<Box<Unacked>>,
+    /// The ACK of the peer's 2xx that waits for our answer to its offer.
+    pub(crate) ack_owed: Option<AckOwed>,
     /// The peer's offer that waits for `answer_offer` or `reject_offer`.
     pub(crate) theirs: Option<Box<TheirOffer>>,
     /// Our re-INVITE.
@@ -111,6 +116,8 @@ pub(crate) struct Unacked {
     pub(crate) cseq: u32,
     /// The 2xx of the INVITE that opened the call.
     pub(crate) initial: bool,
+    /// It carries an offer of ours, which the ACK answers.
+    pub(crate) offers: bool,
     pub(crate) response: Bytes,
     pub(crate) destination: SocketAddr,
     pub(crate) interval: Duration,
@@ -119,10 +126,18 @@ pub(crate) struct Unacked {
 }
 
 #[derive(Debug)]
+pub(crate) struct AckOwed {
+    pub(crate) invite: ClientKey,
+    pub(crate) limit: TimerKey,
+}
+
+#[derive(Debug)]
 pub(crate) struct TheirOffer {
     pub(crate) server: ServerKey,
     pub(crate) head: ResponseHead,
     pub(crate) invite: bool,
+    /// Whether it brought an offer; a re-INVITE without one asks for ours.
+    pub(crate) has_offer: bool,
     pub(crate) cseq: u32,
 }
 
@@ -160,6 +175,8 @@ pub(crate) enum CallTimer {
     Resend,
     /// The ACK is overdue.
     AckOverdue,
+    /// Our owner has not answered the offer of a 2xx.
+    AnswerOverdue,
     /// Our re-INVITE has no final response.
     OfferLimit,
     /// Our re-INVITE is due again after a glare.
@@ -199,7 +216,8 @@ impl State {
             State::Calling(calling) => calling.limit.into_iter().collect(),
             State::Up(up) => {
                 let unacked = up.unacked.iter().flat_map(|unacked| [unacked.resend, unacked.deadline]);
-                unacked.chain(up.ours.iter().map(|ours| ours.timer())).collect()
+                let owed = up.ack_owed.iter().map(|owed| owed.limit);
+                unacked.chain(up.ours.iter().map(|ours| ours.timer())).chain(owed).collect()
             }
             State::Leaving(_) => SmallVec::new(),
         }
@@ -224,7 +242,7 @@ impl State {
 
 impl Up {
     pub(crate) fn new(dialog: Dialog, we_called: bool, auth: Option<Box<AuthSession>>) -> Self {
-        Self { dialog, we_called, unacked: None, theirs: None, ours: None, auth }
+        Self { dialog, we_called, unacked: None, ack_owed: None, theirs: None, ours: None, auth }
     }
 }
 

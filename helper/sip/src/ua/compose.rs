@@ -58,7 +58,10 @@ pub(crate) fn invite(
     for (name, value) in &call.headers {
         builder = builder.header(name.as_str(), value);
     }
-    builder.body(SDP, call.offer.clone()).build().ok()
+    if let Some(offer) = &call.offer {
+        builder = builder.body(SDP, offer.clone());
+    }
+    builder.build().ok()
 }
 
 /// A REGISTER for our contact; `expires` of zero removes it (RFC 3261 §10.2).
@@ -123,12 +126,13 @@ pub(crate) fn in_dialog(
 }
 
 /// The ACK of a 2xx: a request of its own inside the dialog, with the CSeq number and the credentials of the INVITE
-/// (RFC 3261 §13.2.2.4).
+/// (RFC 3261 §13.2.2.4). `sdp` is the answer, when the 2xx carried the offer.
 pub(crate) fn success_ack(
     config: &EndpointConfig,
     dialog: &Dialog,
     invite: &Message,
     branch: &str,
+    sdp: Option<&Bytes>,
 ) -> Option<(SocketAddr, Bytes)> {
     let cseq = invite.cseq().ok()?.number;
     let mut credentials = Vec::new();
@@ -138,7 +142,7 @@ pub(crate) fn success_ack(
     ] {
         credentials.extend(invite.headers_of(&name).map(|value| (text, value.to_string())));
     }
-    in_dialog(config, dialog, &Method::Ack, (cseq, branch), &credentials, None)
+    in_dialog(config, dialog, &Method::Ack, (cseq, branch), &credentials, sdp)
 }
 
 /// The ACK of a final response other than 2xx: part of the transaction of the INVITE (RFC 3261 §17.1.1.3).

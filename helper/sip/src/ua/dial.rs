@@ -16,8 +16,9 @@ pub struct Dial {
     pub from: Option<String>,
     /// The Call-ID; `None` makes `{uuid4}@{host}`.
     pub call_id: Option<String>,
-    /// The SDP offer.
-    pub offer: Bytes,
+    /// The SDP offer; `None` lets the callee make it: `Answered` then brings the offer, and
+    /// [`Endpoint::ack_with`](crate::Endpoint::ack_with) is owed (RFC 3261 §13.2.1).
+    pub offer: Option<Bytes>,
     /// Answers 401 and 407.
     pub credentials: Option<Credentials>,
     /// Further headers of the INVITE, name and value.
@@ -28,13 +29,13 @@ pub struct Dial {
 
 impl Dial {
     /// A call without credentials, extra headers or a time limit.
-    pub fn new(target: impl Into<String>, destination: SocketAddr, offer: Bytes) -> Self {
+    pub fn new(target: impl Into<String>, destination: SocketAddr, offer: impl Into<Option<Bytes>>) -> Self {
         Self {
             target: target.into(),
             destination,
             from: None,
             call_id: None,
-            offer,
+            offer: offer.into(),
             credentials: None,
             headers: Vec::new(),
             ring_timeout: None,

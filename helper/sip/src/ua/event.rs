@@ -49,18 +49,20 @@ pub enum Event {
         /// The SDP body, when the response carried one (RFC 3960).
         early_media: Option<Bytes>,
     },
-    /// An outbound call was answered; the ACK has been sent.
+    /// An outbound call was answered; the ACK has been sent, unless the dial had no offer and the 2xx brings one. Owed
+    /// then: `ack_with` the answer, or `hangup`, within a quarter of 64·T1 (8 s).
     Answered {
         /// The call.
         call: CallKey,
-        /// The SDP answer; absent when the peer sent a 2xx without one.
+        /// The SDP answer, or the offer when the dial had none; absent when the peer sent a 2xx without one.
         sdp: Option<Bytes>,
     },
     /// The ACK for the 2xx of an inbound call arrived: the call is up.
     Acked {
         /// The call.
         call: CallKey,
-        /// The SDP of the ACK, if any (the answer, when our 2xx carried the offer).
+        /// The SDP of the ACK, if any: the answer, when the INVITE had no offer and our 2xx carried it. `None` in that
+        /// case leaves the session without an answer.
         sdp: Option<Bytes>,
     },
     /// The peer wants to change the session. Owed: `answer_offer` or `reject_offer`.
@@ -166,7 +168,7 @@ pub struct Incoming {
     pub from: Party,
     /// The callee, from the To header.
     pub to: Party,
-    /// The SDP offer; `None` when the INVITE had no body.
+    /// The SDP offer; `None` when the INVITE had no body: `answer` then gives the offer, and `Acked` brings the answer.
     pub offer: Option<Bytes>,
     /// Every `X-` header in order, names as received.
     pub headers: Vec<(String, String)>,
@@ -215,7 +217,7 @@ pub enum EndCause {
     },
     /// Our 2xx was never acknowledged (64·T1); a BYE has been sent.
     NoAck,
-    /// Nobody answered in time: no response at all, or the dial's own limit ran out.
+    /// Nobody answered in time: no response at all, or the dial's own limit ran out, or `ack_with` was owed for too long.
     Timeout,
     /// The transport reported the peer unreachable.
     TransportError,

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use super::bye::abandon_offers;
 use super::call::{OfferPhase, State, TheirOffer, Up};
 use super::compose::{self, ALLOW, ResponseHead};
-use super::success::send_success;
+use super::delayed::pay_ack;
+use super::success::{SuccessKind, send_success};
 use super::uas::{check_require, sdp_of};
 use super::{CallError, CallKey, EndCause, Event, OfferMethod};
 use crate::dialog::{Order, order};
@@ -93,6 +94,7 @@ impl Endpoint {
             Some(State::Calling(_)) => self.give_up(now, key, cause),
             Some(State::Up(up)) => {
                 abandon_offers(&mut self.core, &mut self.clients, &mut self.servers, now, up);
+                pay_ack(&mut self.core, &mut self.clients, up, None);
                 self.drop_call(key, cause);
             }
             // The peer's BYE crosses ours: ours is answered by its own transaction.
@@ -115,14 +117,16 @@ impl Endpoint {
         let retry_after = self.core.random.below(11).to_string();
         let pending = [("Retry-After", retry_after.as_str())];
         let refusal: Option<(StatusCode, &[(&str, &str)])> = match self.calls.state(key) {
-            Some(State::Up(up)) if up.theirs.is_some() || up.unacked.is_some() => {
+            Some(State::Up(up)) if up.theirs.is_some() || up.unacked.is_some() || up.ack_owed.is_some() => {
                 Some((StatusCode::SERVER_INTERNAL_ERROR, &pending))
             }
             Some(State::Up(up)) if up.has_sent_offer() => Some((StatusCode::REQUEST_PENDING, &[])),
             Some(State::Up(up)) => {
                 up.dialog.refresh_target(request);
                 up.dialog.peer = source;
-                up.theirs = Some(Box::new(TheirOffer { server, head: head.clone(), invite: true, cseq }));
+                let has_offer = sdp.is_some();
+                up.theirs =
+                    Some(Box::new(TheirOffer { server, head: head.clone(), invite: true, has_offer, cseq }));
                 None
             }
             Some(State::Ringing(_)) => Some((StatusCode::SERVER_INTERNAL_ERROR, &pending)),
@@ -155,13 +159,13 @@ impl Endpoint {
             // An offer while one is open (RFC 3311 §5.2): ours 491, theirs 500.
             (Some(State::Calling(_)), Some(_)) => (StatusCode::REQUEST_PENDING, &[][..]),
             (Some(State::Ringing(_)), Some(_)) => busy,
-            (Some(State::Up(up)), Some(_)) if up.theirs.is_some() => busy,
+            (Some(State::Up(up)), Some(_)) if up.theirs.is_some() || up.ack_owed.is_some() => busy,
             (Some(State::Up(up)), Some(_)) if up.has_sent_offer() => (StatusCode::REQUEST_PENDING, &[][..]),
             (Some(State::Up(up)), Some(_)) => {
                 up.dialog.refresh_target(request);
                 let cseq = request.cseq().map_or(0, |cseq| cseq.number);
                 let destination = head.destination;
-                up.theirs = Some(Box::new(TheirOffer { server, head, invite: false, cseq }));
+                up.theirs = Some(Box::new(TheirOffer { server, head, invite: false, has_offer: true, cseq }));
                 self.servers.start_plain(server, key, destination);
                 self.core.event(Event::Offer { call: key, sdp, method: OfferMethod::Update });
                 return;
@@ -199,9 +203,10 @@ impl Endpoint {
     pub(crate) fn accept_offer(&mut self, now: Instant, key: CallKey, sdp: &Bytes) -> Result<(), CallError> {
         let State::Up(up) = self.calls.live(key)? else { return Err(CallError::WrongState) };
         let theirs = up.theirs.take().ok_or(CallError::WrongState)?;
-        let TheirOffer { server, head, invite, cseq } = *theirs;
+        let TheirOffer { server, head, invite, has_offer, cseq } = *theirs;
         if invite {
-            send_success(&mut self.core, &mut self.servers, now, key, up, (server, &head, cseq), sdp, false);
+            let kind = SuccessKind { initial: false, offers: !has_offer };
+            send_success(&mut self.core, &mut self.servers, now, key, up, (server, &head, cseq), sdp, kind);
         } else {
             let contact = compose::contact(&self.core.config);
             let lines =
@@ -225,9 +230,10 @@ impl Endpoint {
 }
 
 impl Up {
-    /// Our re-INVITE is out and has no final response.
+    /// Our re-INVITE is out and has no final response, or our 2xx with an offer no ACK.
     fn has_sent_offer(&self) -> bool {
         self.ours.as_ref().is_some_and(|ours| matches!(ours.phase, OfferPhase::Sent { .. }))
+            || self.unacked.as_ref().is_some_and(|unacked| unacked.offers)
     }
 }
 

@@ -1,11 +1,12 @@
 //! The user agent: calls in both directions, registrations, and what their owner sees of them.
 //!
 //! Reading order: [`event`] and [`dial`] (the border), `call` (its states), `uas`, `uac`,
-//! `in_dialog`, `success`, `reoffer`, `bye` (what moves them), `registration` and `register`, `compose` (what goes on the wire), `guard` (what may not).
+//! `delayed`, `in_dialog`, `success`, `reoffer`, `bye` (what moves them), `registration` and `register`, `compose` (what goes on the wire), `guard` (what may not).
 
 mod bye;
 mod call;
 pub(crate) mod compose;
+mod delayed;
 mod dial;
 mod event;
 mod guard;

@@ -19,7 +19,7 @@ impl Endpoint {
     /// Sends a re-INVITE.
     pub(crate) fn send_reoffer(&mut self, now: Instant, key: CallKey, sdp: Bytes) -> Result<(), CallError> {
         let State::Up(up) = self.calls.live(key)? else { return Err(CallError::WrongState) };
-        if up.ours.is_some() || up.theirs.is_some() || up.unacked.is_some() {
+        if up.is_changing() {
             return Err(CallError::WrongState);
         }
         if let Some(auth) = &mut up.auth {
@@ -47,7 +47,7 @@ impl Endpoint {
         self.core.timers.cancel(ours.timer());
         if status.is_success() {
             up.dialog.refresh_target(response);
-            acknowledge(&mut self.core, &mut self.clients, client, &up.dialog);
+            acknowledge(&mut self.core, &mut self.clients, client, &up.dialog, None);
             self.core.event(Event::Reanswered { call: key, sdp: body_of(response) });
             return;
         }
@@ -116,6 +116,13 @@ impl Endpoint {
     }
 }
 
+impl Up {
+    /// A session change of either side is not finished, or the call itself not quite up.
+    pub(super) fn is_changing(&self) -> bool {
+        self.ours.is_some() || self.theirs.is_some() || self.unacked.is_some() || self.ack_owed.is_some()
+    }
+}
+
 impl OurOffer {
     fn is_sent(&self, client: ClientKey) -> bool {
         matches!(self.phase, OfferPhase::Sent { invite, .. } if invite == client)
@@ -149,16 +156,22 @@ fn send_reinvite(
     Some(Box::new(OurOffer { sdp, phase: OfferPhase::Sent { invite, limit }, glares }))
 }
 
-/// Sends the ACK of a 2xx inside `dialog` and keeps it for retransmissions.
-fn acknowledge(core: &mut Core, clients: &mut Clients, client: ClientKey, dialog: &Dialog) {
-    let Some(tx) = clients.get_mut(client) else { return };
+/// Sends the ACK of a 2xx inside `dialog` and keeps it for retransmissions. Tells whether it could.
+pub(super) fn acknowledge(
+    core: &mut Core,
+    clients: &mut Clients,
+    client: ClientKey,
+    dialog: &Dialog,
+    sdp: Option<&Bytes>,
+) -> bool {
+    let Some(tx) = clients.get_mut(client) else { return false };
     let branch = core.random.branch();
     let ack = compose::own(&tx.request)
-        .and_then(|invite| compose::success_ack(&core.config, dialog, &invite, &branch));
-    if let Some((destination, ack)) = ack {
-        core.send(destination, ack.clone());
-        tx.success_acks.push(SuccessAck { tag: dialog.remote_tag.clone(), destination, ack });
-    }
+        .and_then(|invite| compose::success_ack(&core.config, dialog, &invite, &branch, sdp));
+    let Some((destination, ack)) = ack else { return false };
+    core.send(destination, ack.clone());
+    tx.success_acks.push(SuccessAck { tag: dialog.remote_tag.clone(), destination, ack });
+    true
 }
 
 /// RFC 3261 §14.1: the caller waits 2.1 to 4 s, the callee up to 2 s, in steps of 10 ms.

@@ -74,6 +74,15 @@ impl Endpoint {
     }
 }
 
+/// What a 2xx of ours is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SuccessKind {
+    /// It opens the call.
+    pub(crate) initial: bool,
+    /// Its SDP is an offer: the request had none.
+    pub(crate) offers: bool,
+}
+
 /// Sends a 2xx to an INVITE or re-INVITE and arms its retransmission (RFC 3261 §13.3.1.4).
 #[allow(clippy::too_many_arguments, reason = "one place for both kinds of 2xx")]
 pub(crate) fn send_success(
@@ -84,7 +93,7 @@ pub(crate) fn send_success(
     up: &mut Up,
     (server, head, cseq): (ServerKey, &ResponseHead, u32),
     sdp: &Bytes,
-    initial: bool,
+    SuccessKind { initial, offers }: SuccessKind,
 ) {
     let contact = compose::contact(&core.config);
     let mut lines = if initial { record_route(&up.dialog) } else { Vec::new() };
@@ -95,6 +104,7 @@ pub(crate) fn send_success(
     up.unacked = Some(Box::new(Unacked {
         cseq,
         initial,
+        offers,
         response,
         destination: head.destination,
         interval: timers.t1,

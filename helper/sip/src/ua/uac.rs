@@ -6,12 +6,14 @@ use bytes::Bytes;
 
 use super::bye::send_bye;
 use super::call::{Call, CallTimer, Calling, Early, Outbound, State, Up};
+use super::delayed;
+use super::reoffer::acknowledge;
 use super::{CallKey, Dial, DialError, EndCause, Event, compose, guard};
 use crate::auth::{AuthSession, ChallengedBy};
 use crate::dialog::Dialog;
 use crate::endpoint::{Core, Endpoint};
 use crate::msg::{HeaderName, Message, Method, StatusCode};
-use crate::tx::{ClientKey, ClientTx, Clients, Purpose, SuccessAck, Withdrawal};
+use crate::tx::{ClientKey, ClientTx, Clients, Purpose, Withdrawal};
 
 /// 2xx of different forks of one INVITE that are remembered.
 const MAX_FORKS: usize = 16;
@@ -60,33 +62,46 @@ impl Endpoint {
                 let early_media = body_of(response);
                 self.core.event(Event::Ringing { call: key, status: status.as_u16(), early_media });
             }
-            Some((key, _)) if status.is_success() => self.call_answered(client, key, response),
+            Some((key, _)) if status.is_success() => self.call_answered(now, client, key, response),
             Some((key, _)) => self.call_refused(now, key, response, status),
             None if status.is_success() => self.further_success(now, client, response),
             None => {}
         }
     }
 
-    /// The first 2xx: ACK, and the call is up.
-    fn call_answered(&mut self, client: ClientKey, key: CallKey, response: &Message) {
+    /// The first 2xx: the call is up. ACK, unless the 2xx brings an offer that is to be answered in it.
+    fn call_answered(&mut self, now: Instant, client: ClientKey, key: CallKey, response: &Message) {
         let Some(Call { mut name, state: State::Calling(calling) }) = self.calls.take(&mut self.core, key)
         else {
             return;
         };
-        let Some(mut dialog) = self.acknowledge(client, response) else {
+        let sdp = body_of(response);
+        let ack_is_owed = calling.outbound.offer.is_none() && sdp.is_some();
+        let dialog = match ack_is_owed {
+            true => self.dialog_of(client, response),
+            false => self.acknowledge(client, response),
+        };
+        let Some(mut dialog) = dialog else {
             name.end(&mut self.core, EndCause::ProtocolError { what: "Malformed 2xx" });
             return;
         };
         let early = calling.early.iter().find(|early| early.remote_tag == dialog.remote_tag);
         dialog.remote_seq = early.and_then(|early| early.remote_seq);
-        let up = Up::new(dialog, true, calling.auth);
+        let mut up = Up::new(dialog, true, calling.auth);
+        if ack_is_owed {
+            up.ack_owed = Some(delayed::owe_ack(&mut self.core, now, key, client));
+        }
         self.calls.put(name, State::Up(Box::new(up)));
-        self.core.event(Event::Answered { call: key, sdp: body_of(response) });
+        self.core.event(Event::Answered { call: key, sdp });
     }
 
     /// A 2xx that comes again, comes from another fork, or comes to a call that has been given up.
     fn further_success(&mut self, now: Instant, client: ClientKey, response: &Message) {
         let tag = response.to().ok().and_then(|to| to.tag().map(str::to_owned)).unwrap_or_default();
+        if self.is_ack_owed(client, &tag) {
+            self.core.counters.retransmissions_in += 1;
+            return;
+        }
         let Some(tx) = self.clients.get(client) else { return };
         if let Some(known) = tx.success_acks.iter().find(|known| *known.tag == *tag) {
             self.core.counters.retransmissions_in += 1;
@@ -105,14 +120,14 @@ impl Endpoint {
 
     /// Sends the ACK of a 2xx, keeps it for retransmissions, and gives the dialog that the 2xx made.
     fn acknowledge(&mut self, client: ClientKey, response: &Message) -> Option<Dialog> {
-        let tx = self.clients.get_mut(client)?;
-        let invite = compose::own(&tx.request)?;
-        let dialog = Dialog::uac(&invite, response, tx.destination).ok()?;
-        let branch = self.core.random.branch();
-        let (destination, ack) = compose::success_ack(&self.core.config, &dialog, &invite, &branch)?;
-        self.core.send(destination, ack.clone());
-        tx.success_acks.push(SuccessAck { tag: dialog.remote_tag.clone(), destination, ack });
-        Some(dialog)
+        let dialog = self.dialog_of(client, response)?;
+        acknowledge(&mut self.core, &mut self.clients, client, &dialog, None).then_some(dialog)
+    }
+
+    /// The dialog that a response to our INVITE made.
+    fn dialog_of(&self, client: ClientKey, response: &Message) -> Option<Dialog> {
+        let tx = self.clients.get(client)?;
+        Dialog::uac(&compose::own(&tx.request)?, response, tx.destination).ok()
     }
 
     /// A final response 300 to 699; the transaction has sent the ACK.
@@ -126,7 +141,8 @@ impl Endpoint {
             calling.early.clear();
             let cnonce = self.core.random.tag();
             let outbound = &calling.outbound;
-            let headers = auth.headers("INVITE", &outbound.target, &outbound.offer, &cnonce);
+            let body = outbound.offer.as_deref().unwrap_or_default();
+            let headers = auth.headers("INVITE", &outbound.target, body, &cnonce);
             let sent =
                 send_invite(&mut self.core, &mut self.clients, now, key, outbound, calling.cseq, &headers);
             if let Some(client) = sent {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::call::{Call, CallTimer, Ringing, State, Up};
 use super::compose::{self, ALLOW, ResponseHead, SDP};
-use super::success::send_success;
+use super::success::{SuccessKind, send_success};
 use super::{CallError, CallKey, EndCause, Event, Incoming, Party, Rejection, guard};
 use crate::dialog::Dialog;
 use crate::endpoint::{Endpoint, Fault};
@@ -63,6 +63,7 @@ impl Endpoint {
             dialog,
             invite: server,
             head,
+            has_offer: offer.is_some(),
             provisional: Bytes::new(),
             refresh: None,
             limit: Some(limit),
@@ -136,10 +137,11 @@ impl Endpoint {
         let Some(Call { name, state: State::Ringing(ringing) }) = self.calls.take(&mut self.core, key) else {
             return Err(CallError::WrongState);
         };
-        let Ringing { dialog, invite, head, .. } = *ringing;
+        let Ringing { dialog, invite, head, has_offer, .. } = *ringing;
         let mut up = Box::new(Up::new(dialog, false, None));
         let cseq = up.dialog.remote_seq.unwrap_or(0);
-        send_success(&mut self.core, &mut self.servers, now, key, &mut up, (invite, &head, cseq), sdp, true);
+        let kind = SuccessKind { initial: true, offers: !has_offer };
+        send_success(&mut self.core, &mut self.servers, now, key, &mut up, (invite, &head, cseq), sdp, kind);
         self.calls.put(name, State::Up(up));
         Ok(())
     }

@@ -358,6 +358,34 @@ fn each_answer_to_one_offer_may_choose_another_codec() {
 }
 
 #[test]
+fn delayed_offer_and_its_answer_fix_a_session_in_either_order() {
+    // Ours in the 2xx, theirs in the ACK; then theirs in a re-INVITE, ours in one without a body.
+    let mut ours = Negotiator::new(local("-", "-"), vec![Pcmu, Pcma], Some(101));
+    let mut theirs = Negotiator::new(local("x", "y"), vec![Pcma, Pcmu], Some(96));
+    for we_offer in [true, false, true, false] {
+        let (one, other) = if we_offer { (&mut ours, &mut theirs) } else { (&mut theirs, &mut ours) };
+        let offered = one.offer();
+        let (theirs, body) = other.answer(&offered).unwrap();
+        let agreed = one.accept_answer(&body).unwrap();
+        assert_eq!((agreed.codec, agreed.telephone_event), (theirs.codec, theirs.telephone_event));
+        assert_eq!((agreed.codec, agreed.telephone_event), (Pcmu, Some(101)));
+        assert_eq!(one.offer(), one.offer(), "a refresh is the same body");
+    }
+}
+
+#[test]
+fn answer_to_a_refresh_is_read_against_what_was_agreed_last() {
+    let mut session = Negotiator::new(local("-", "-"), vec![Pcmu, Pcma], Some(101));
+    session.offer();
+    session.accept_answer(sdp("IP4 10.0.0.7", "0 101", "").as_bytes()).unwrap();
+    // The peer changed to the other codec, without telephone events.
+    session.answer(sdp("IP4 10.0.0.7", "8", "").as_bytes()).unwrap();
+    let agreed = session.accept_answer(sdp("IP4 10.0.0.7", "8 101", "").as_bytes()).unwrap();
+    assert_eq!((agreed.codec, agreed.telephone_event), (Pcma, None), "101 was no part of it any more");
+    assert!(session.accept_answer(sdp("IP4 10.0.0.7", "0", "").as_bytes()).is_err());
+}
+
+#[test]
 fn our_own_fields_cannot_break_the_body() {
     let body = offer(&local("a b\r\nm=x", "\r\n"), &[Pcmu], None, Direction::SendRecv);
     assert!(text(&body).starts_with("v=0\r\no=abm=x 7 1 IN IP4 10.0.0.5\r\ns=-\r\n"));

@@ -1,0 +1,234 @@
+//! `Agent` stands between a telephone stack and a program of this process: to the switchboard it is one more client.
+//!
+//! In: what the switchboard tells clients, facts, audio, how the registration goes; orders to place calls. Out: [`News`],
+//! in order, to one [`Ear`]. Knows nothing of SIP and of text.
+
+use std::{collections::VecDeque, sync::atomic::AtomicU64, sync::atomic::Ordering};
+
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, Recipient, ResponseFuture};
+use bytes::Bytes;
+use model::{audio::SampleRate, call::EndReason, event::Event, id::CallId};
+use tokio::sync::oneshot;
+
+use crate::relay::message::{
+    AudioMessage, CallFact, CallHandle, CallerAudio, ClientEvent, ClientId, Connect, DialOptions, Disconnect,
+    FactKind, Insider, Listener, MediaFacts, PlaceCall, RegistrationNews, RtpForm,
+};
+
+/// What a program hears of its telephone.
+#[derive(Debug)]
+pub enum News {
+    /// A call exists: inbound ones ring, outbound ones are dialled.
+    Call(CallHandle),
+    /// What a WebSocket client would be told as a line.
+    Event(Event),
+    /// What was agreed about a call's media, or has changed.
+    Media(CallId, MediaFacts),
+    /// 20 ms of a caller.
+    Audio {
+        /// Whose.
+        call: CallId,
+        /// Samples a second.
+        rate: SampleRate,
+        /// Signed 16-bit little-endian mono.
+        pcm: Bytes,
+    },
+    /// A call is over; nothing more comes of it.
+    Over {
+        /// Which.
+        call: CallId,
+        /// It had been up.
+        was_up: bool,
+        /// Why.
+        reason: EndReason,
+    },
+    /// How the registration goes.
+    Registration(RegistrationNews),
+}
+
+/// Who hears the news, on the SIP thread: it must not block.
+pub trait Ear: Send + 'static {
+    /// One piece of news.
+    fn hear(&mut self, news: News);
+}
+
+impl<F: FnMut(News) + Send + 'static> Ear for F {
+    fn hear(&mut self, news: News) {
+        self(news);
+    }
+}
+
+/// See the module's documentation.
+pub struct Agent {
+    id: ClientId,
+    ear: Box<dyn Ear>,
+    form: RtpForm,
+    switchboard: Option<Exchange>,
+    dialling: VecDeque<oneshot::Sender<Result<CallHandle, Refused>>>,
+    placed: Vec<CallHandle>,
+}
+
+/// The switchboard, as an agent sees it.
+#[derive(Clone)]
+pub struct Exchange {
+    /// To be heard.
+    pub connect: Recipient<Connect>,
+    /// To leave.
+    pub disconnect: Recipient<Disconnect>,
+    /// To call.
+    pub place: Recipient<PlaceCall>,
+}
+
+/// A call that was not placed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// A SIP status that says why.
+    pub status: u16,
+    /// In words.
+    pub reason: String,
+}
+
+/// Gives an agent its switchboard.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Join(pub Exchange);
+
+/// Places a call; answered when it exists or was refused. Calls that exist and fail are news.
+#[derive(Message)]
+#[rtype(result = "Result<CallHandle, Refused>")]
+pub struct Place {
+    /// The number, or a name for it.
+    pub phone: String,
+    /// How.
+    pub options: Box<DialOptions>,
+}
+
+impl Agent {
+    /// An agent that hears callers in this form.
+    pub fn new(ear: Box<dyn Ear>, form: RtpForm) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let id = ClientId(NEXT.fetch_add(1, Ordering::Relaxed));
+        Self { id, ear, form, switchboard: None, dialling: VecDeque::new(), placed: Vec::new() }
+    }
+
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::Calling { call, .. } => {
+                let placed = self.placed.iter().position(|handle| handle.id == call);
+                let outcome = placed.map(|at| self.placed.remove(at)).ok_or_else(Refused::gone);
+                self.settle(outcome);
+            }
+            Event::CallFailed { status, reason, call: None } => {
+                self.settle(Err(Refused { status, reason: reason.into_owned() }));
+            }
+            event => self.ear.hear(News::Event(event)),
+        }
+    }
+
+    /// The switchboard answers in the order in which it was asked.
+    fn settle(&mut self, outcome: Result<CallHandle, Refused>) {
+        if let Some(asked) = self.dialling.pop_front() {
+            // Who asked may have stopped waiting.
+            let _ = asked.send(outcome);
+        }
+    }
+}
+
+impl Refused {
+    /// The telephone is being put away.
+    pub fn gone() -> Self {
+        Self { status: 503, reason: "Service Unavailable".to_owned() }
+    }
+}
+
+impl Actor for Agent {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.set_mailbox_capacity(MAILBOX);
+    }
+}
+
+impl Handler<Join> for Agent {
+    type Result = ();
+
+    fn handle(&mut self, join: Join, ctx: &mut Context<Self>) {
+        let me = ctx.address();
+        let (client, form) = (self.id, self.form);
+        let listener = Listener { client, replaces: None, form, audio: me.clone().recipient() };
+        let inside = Some(Insider { facts: me.clone().recipient(), listener });
+        join.0.connect.do_send(Connect { client, events: me.recipient(), session: None, inside });
+        self.switchboard = Some(join.0);
+    }
+}
+
+impl Handler<Place> for Agent {
+    type Result = ResponseFuture<Result<CallHandle, Refused>>;
+
+    fn handle(&mut self, place: Place, _: &mut Context<Self>) -> Self::Result {
+        let Some(switchboard) = &self.switchboard else {
+            return Box::pin(async { Err(Refused::gone()) });
+        };
+        let (asked, answer) = oneshot::channel();
+        self.dialling.push_back(asked);
+        let Place { phone, options } = place;
+        switchboard.place.do_send(PlaceCall { client: self.id, phone, options: Some(options) });
+        Box::pin(async { answer.await.unwrap_or_else(|_| Err(Refused::gone())) })
+    }
+}
+
+impl Handler<ClientEvent> for Agent {
+    type Result = ();
+
+    fn handle(&mut self, event: ClientEvent, ctx: &mut Context<Self>) {
+        match event {
+            ClientEvent::Known(handle) => {
+                if handle.placed_by == Some(self.id) {
+                    self.placed.push(handle.clone());
+                }
+                self.ear.hear(News::Call(handle));
+            }
+            ClientEvent::Say(event) => self.event(event),
+            ClientEvent::Resuming => {}
+            ClientEvent::Close => {
+                if let Some(switchboard) = self.switchboard.take() {
+                    switchboard.disconnect.do_send(Disconnect(self.id));
+                }
+                ctx.stop();
+            }
+        }
+    }
+}
+
+impl Handler<CallFact> for Agent {
+    type Result = ();
+
+    fn handle(&mut self, fact: CallFact, _: &mut Context<Self>) {
+        let CallFact { call, kind } = fact;
+        self.ear.hear(match kind {
+            FactKind::Media(facts) => News::Media(call, facts),
+            FactKind::Over { was_up, reason } => News::Over { call, was_up, reason },
+        });
+    }
+}
+
+impl Handler<CallerAudio> for Agent {
+    type Result = ();
+
+    fn handle(&mut self, audio: CallerAudio, _: &mut Context<Self>) {
+        if let AudioMessage::Samples { rate, pcm } = audio.frame {
+            self.ear.hear(News::Audio { call: audio.call, rate, pcm });
+        }
+    }
+}
+
+impl Handler<RegistrationNews> for Agent {
+    type Result = ();
+
+    fn handle(&mut self, news: RegistrationNews, _: &mut Context<Self>) {
+        self.ear.hear(News::Registration(news));
+    }
+}
+
+/// Frames of all calls together that may wait for the SIP thread: a second of 80 calls.
+const MAILBOX: usize = 4096;
