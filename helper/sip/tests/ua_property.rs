@@ -3,7 +3,7 @@
 
 mod ua_support;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -80,6 +80,8 @@ fn op() -> impl Strategy<Value = Op> {
 struct Ledger {
     ended: HashMap<CallKey, bool>,
     order: Vec<CallKey>,
+    /// Our transfers that were accepted and have no outcome.
+    referring: HashSet<CallKey>,
 }
 
 impl Ledger {
@@ -89,6 +91,17 @@ impl Ledger {
     }
 
     fn note(&mut self, event: &Event) {
+        match event {
+            Event::ReferAccepted { call } => assert!(self.referring.insert(*call), "accepted twice"),
+            Event::ReferProgress { call, last, .. } => {
+                assert!(self.referring.contains(call), "progress of nothing: {event:?}");
+                if *last {
+                    self.referring.remove(call);
+                }
+            }
+            Event::ReferRefused { call, .. } => drop(self.referring.remove(call)),
+            _ => {}
+        }
         let call = match event {
             Event::Incoming(incoming) => return self.begin(incoming.call),
             Event::Ringing { call, .. }
