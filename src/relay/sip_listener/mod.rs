@@ -133,7 +133,7 @@ impl SipListener {
             Event::OfferAcked { call, sdp: Some(sdp) } => (call, SipEvent::OfferAnswered(sdp)),
             Event::Registered { expires, .. } => return self.registrar.registered(expires),
             Event::RegistrationFailed { status, reason, retry_in, .. } => {
-                return self.registrar.failed(status, &reason, retry_in);
+                return self.registrar.failed(status, &reason, retry_in.unwrap_or_default());
             }
             Event::Unregistered { .. } => return self.registrar.over(),
             Event::CredentialsRefused { source, username, .. } => {
@@ -142,7 +142,14 @@ impl SipListener {
             Event::OfferWithdrawn { .. }
             | Event::OfferAcked { .. }
             | Event::Reanswered { .. }
-            | Event::ReofferRefused { .. } => return,
+            | Event::ReofferRefused { .. }
+            | Event::ReofferDue { .. }
+            | Event::ReferAccepted { .. }
+            | Event::ReferProgress { .. }
+            | Event::ReferRefused { .. }
+            | Event::ReferRequested { .. }
+            | Event::InfoDtmf { .. }
+            | Event::InfoRefused { .. } => return,
         };
         if matches!(&event, SipEvent::Answered(_)) {
             self.routes.count_set_up(key, Direction::Outbound, &self.metrics);

@@ -6,7 +6,7 @@ use sip::{DialError, EndCause};
 /// Why a call ended.
 pub fn end_reason(cause: &EndCause) -> EndReason {
     let (by, label) = match cause {
-        EndCause::Rejected { status, reason } => return EndReason::refused(*status, reason),
+        EndCause::Rejected { status, reason, .. } => return EndReason::refused(*status, reason),
         EndCause::RemoteBye { .. } => (Party::Caller, EndLabel::RemoteBye),
         EndCause::LocalBye => (Party::Agent, EndLabel::AgentHangup),
         EndCause::Cancelled => (Party::Caller, EndLabel::Cancelled),

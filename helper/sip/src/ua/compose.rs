@@ -14,9 +14,14 @@ use crate::msg::{
 };
 
 /// What this user agent understands (RFC 3261 §20.5).
-pub(crate) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE";
+pub(crate) fn allow(config: &EndpointConfig) -> &'static str {
+    match config.allow_refer {
+        true => "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, NOTIFY, REFER",
+        false => "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, NOTIFY",
+    }
+}
 
-/// The only body that it understands.
+/// The only body of a session that it understands.
 pub(crate) const SDP: &str = "application/sdp";
 
 const MAX_FORWARDS: u8 = 70;
@@ -51,7 +56,7 @@ pub(crate) fn invite(
         .header(HeaderName::CSeq, format_args!("{cseq} INVITE"))
         .header(HeaderName::Contact, contact(config))
         .header(HeaderName::UserAgent, &config.user_agent)
-        .header(HeaderName::Allow, ALLOW);
+        .header(HeaderName::Allow, allow(config));
     for (name, value) in authorization {
         builder = builder.header(*name, value);
     }
@@ -80,7 +85,7 @@ pub(crate) fn register(
         .header(HeaderName::CallId, &binding.call_id)
         .header(HeaderName::CSeq, format_args!("{cseq} REGISTER"))
         .header(HeaderName::Contact, format_args!("<{}>;expires={expires}", binding.contact))
-        .header(HeaderName::Allow, ALLOW)
+        .header(HeaderName::Allow, allow(config))
         .header(HeaderName::UserAgent, &config.user_agent);
     for (name, value) in authorization {
         builder = builder.header(*name, value);
@@ -96,6 +101,18 @@ pub(crate) fn in_dialog(
     (cseq, branch): (u32, &str),
     authorization: &[(&'static str, String)],
     sdp: Option<&Bytes>,
+) -> Option<(SocketAddr, Bytes)> {
+    request(config, dialog, method, (cseq, branch), authorization, sdp.map(|sdp| (SDP, sdp)))
+}
+
+/// A request inside a dialog with a body of any type, and where it goes.
+pub(crate) fn request(
+    config: &EndpointConfig,
+    dialog: &Dialog,
+    method: &Method,
+    (cseq, branch): (u32, &str),
+    headers: &[(&'static str, String)],
+    body: Option<(&str, &Bytes)>,
 ) -> Option<(SocketAddr, Bytes)> {
     let Hop { uri, routes, destination } = dialog.next_hop(config.contact);
     let mut builder = RequestBuilder::new(method, uri)
@@ -114,13 +131,13 @@ pub(crate) fn in_dialog(
     }
     builder = builder.header(HeaderName::UserAgent, &config.user_agent);
     if *method == Method::Invite {
-        builder = builder.header(HeaderName::Allow, ALLOW);
+        builder = builder.header(HeaderName::Allow, allow(config));
     }
-    for (name, value) in authorization {
+    for (name, value) in headers {
         builder = builder.header(*name, value);
     }
-    if let Some(sdp) = sdp {
-        builder = builder.body(SDP, sdp.clone());
+    if let Some((content_type, body)) = body {
+        builder = builder.body(content_type, body.clone());
     }
     Some((destination, builder.build().ok()?))
 }
@@ -148,13 +165,17 @@ pub(crate) fn success_ack(
 /// The ACK of a final response other than 2xx: part of the transaction of the INVITE (RFC 3261 §17.1.1.3).
 pub(crate) fn failure_ack(invite: &Bytes, response: &Message) -> Option<Bytes> {
     let to = response.header(&HeaderName::To)?;
-    derived(&own(invite)?, &Method::Ack, to)
+    derived(&own(invite)?, &Method::Ack, to)?.build().ok()
 }
 
-/// The CANCEL of an INVITE (RFC 3261 §9.1).
-pub(crate) fn cancel(invite: &Bytes) -> Option<Bytes> {
+/// The CANCEL of an INVITE (RFC 3261 §9.1), with the value of Reason.
+pub(crate) fn cancel(invite: &Bytes, reason: Option<&str>) -> Option<Bytes> {
     let invite = own(invite)?;
-    derived(&invite, &Method::Cancel, invite.header(&HeaderName::To)?)
+    let mut builder = derived(&invite, &Method::Cancel, invite.header(&HeaderName::To)?)?;
+    if let Some(reason) = reason {
+        builder = builder.header(HeaderName::Reason, reason);
+    }
+    builder.build().ok()
 }
 
 /// The ACK of a 2xx to a re-INVITE whose call is gone: along the route of the re-INVITE.
@@ -169,13 +190,11 @@ pub(crate) fn own(message: &Bytes) -> Option<Message> {
     parse_datagram(message.clone(), &Limits::default()).ok()
 }
 
-fn derived(invite: &Message, method: &Method, to: &str) -> Option<Bytes> {
+fn derived(invite: &Message, method: &Method, to: &str) -> Option<RequestBuilder> {
     let via = invite.header(&HeaderName::Via)?;
     let builder = RequestBuilder::new(method, invite.request_uri()?).via(via);
-    copied(builder, invite, to)?
-        .header(HeaderName::CSeq, format_args!("{} {method}", invite.cseq().ok()?.number))
-        .build()
-        .ok()
+    let cseq = invite.cseq().ok()?.number;
+    Some(copied(builder, invite, to)?.header(HeaderName::CSeq, format_args!("{cseq} {method}")))
 }
 
 fn copied(builder: RequestBuilder, invite: &Message, to: &str) -> Option<RequestBuilder> {

@@ -18,6 +18,12 @@ use crate::tx::{ClientKey, ClientTx, Clients, Purpose, Withdrawal};
 /// 2xx of different forks of one INVITE that are remembered.
 const MAX_FORKS: usize = 16;
 
+/// Contacts of a 3xx that are told.
+const MAX_REDIRECTIONS: usize = 8;
+
+/// The longest URI of such a contact, bytes.
+const MAX_URI: usize = 512;
+
 impl Endpoint {
     pub(crate) fn place_call(&mut self, now: Instant, dial: Dial) -> Result<CallKey, DialError> {
         if let Some(field) = guard::invalid_field(&dial) {
@@ -114,7 +120,8 @@ impl Endpoint {
             return;
         }
         if let Some(mut dialog) = self.acknowledge(client, response) {
-            send_bye(&mut self.core, &mut self.clients, now, None, &mut dialog, None);
+            let reason = self.clients.get(client).and_then(|tx| tx.reason.clone());
+            send_bye(&mut self.core, &mut self.clients, now, None, &mut dialog, (None, reason.as_deref()));
         }
     }
 
@@ -152,7 +159,8 @@ impl Endpoint {
         }
         let reason = response.reason().map(ToString::to_string).filter(|reason| !reason.is_empty());
         let reason = reason.unwrap_or_else(|| status.reason().to_owned());
-        self.drop_call(key, EndCause::Rejected { status: status.as_u16(), reason });
+        let contacts = if status.is_redirection() { redirections(response) } else { Vec::new() };
+        self.drop_call(key, EndCause::Rejected { status: status.as_u16(), reason, contacts });
     }
 
     /// Gives up a call that has not been answered: CANCEL now or at the first provisional response; a 2xx that crosses
@@ -163,6 +171,16 @@ impl Endpoint {
             withdraw(&mut self.core, &mut self.clients, now, client);
         }
         self.drop_call(key, cause);
+    }
+
+    /// The same, and the peer is told why.
+    pub(crate) fn give_up_because(&mut self, now: Instant, key: CallKey, reason: Box<str>) {
+        if let Some(State::Calling(calling)) = self.calls.state(key)
+            && let Some(tx) = self.clients.get_mut(calling.invite)
+        {
+            tx.reason = Some(reason);
+        }
+        self.give_up(now, key, EndCause::LocalCancel);
     }
 
     /// Ends a call without further signalling.
@@ -198,7 +216,10 @@ pub(crate) fn withdraw(core: &mut Core, clients: &mut Clients, now: Instant, cli
 fn send_cancel(core: &mut Core, clients: &mut Clients, now: Instant, client: ClientKey) {
     let Some(tx) = clients.get_mut(client) else { return };
     tx.withdrawal = Withdrawal::Sent;
-    let (destination, Some(cancel)) = (tx.destination, compose::cancel(&tx.request)) else { return };
+    let (destination, Some(cancel)) = (tx.destination, compose::cancel(&tx.request, tx.reason.as_deref()))
+    else {
+        return;
+    };
     let branch = compose::own(&cancel).and_then(|cancel| cancel.top_via().ok()?.branch);
     let key = ClientKey::new(&core.random, branch.as_deref().unwrap_or(""), &Method::Cancel);
     clients.start(core, now, key, Purpose::Cancel, None, (destination, cancel));
@@ -221,20 +242,10 @@ fn send_invite(
     Some(key)
 }
 
-fn outbound(core: &mut Core, dial: Dial) -> Outbound {
+fn outbound(core: &mut Core, mut dial: Dial) -> Outbound {
     let config = &core.config;
-    let ours = || {
-        let host = config.from_host.clone().unwrap_or_else(|| config.contact.to_string());
-        match &config.contact_user {
-            Some(user) => format!("<sip:{user}@{host}>"),
-            None => format!("<sip:{host}>"),
-        }
-    };
-    let from = match dial.from {
-        Some(from) if from.contains('<') => from,
-        Some(from) => format!("<{from}>"),
-        None => ours(),
-    };
+    let from = dial.caller(config);
+    let headers = dial.further_headers();
     let host = config.contact.ip().to_string().replace(':', "-");
     let local_tag = core.random.tag();
     Outbound {
@@ -243,9 +254,25 @@ fn outbound(core: &mut Core, dial: Dial) -> Outbound {
         from: format!("{from};tag={local_tag}"),
         local_tag,
         call_id: dial.call_id.unwrap_or_else(|| format!("{}@{host}", core.random.uuid4())),
-        headers: dial.headers,
+        headers,
         offer: dial.offer,
     }
+}
+
+/// The contacts of a 3xx that can be dialled, best first (RFC 3261 §8.1.3.4). Their headers part is left out.
+fn redirections(response: &Message) -> Vec<String> {
+    let addrs = response.contacts().filter_map(Result::ok);
+    let mut found: Vec<(f32, String)> = addrs
+        .filter_map(|contact| {
+            let addr = contact.addr()?;
+            let uri = addr.uri.split('?').next().filter(|uri| uri.len() <= MAX_URI && guard::is_uri(uri))?;
+            let q = addr.params.get("q").and_then(|q| q.trim().parse().ok()).unwrap_or(1.0);
+            Some((q, uri.to_owned()))
+        })
+        .take(MAX_REDIRECTIONS)
+        .collect();
+    found.sort_by(|one, other| other.0.total_cmp(&one.0));
+    found.into_iter().map(|(_, uri)| uri).collect()
 }
 
 /// A provisional response with a To tag makes an early dialog (RFC 3261 §12.1).
