@@ -5,7 +5,7 @@
 
 use std::{collections::VecDeque, sync::atomic::AtomicU64, sync::atomic::Ordering};
 
-use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, Recipient, ResponseFuture};
+use actix::{Actor, ActorContext, Addr, Context, Handler, Message, Recipient, ResponseFuture};
 use bytes::Bytes;
 use model::{audio::SampleRate, call::EndReason, event::Event, id::CallId};
 use tokio::sync::oneshot;
@@ -62,7 +62,6 @@ impl<F: FnMut(News) + Send + 'static> Ear for F {
 pub struct Agent {
     id: ClientId,
     ear: Box<dyn Ear>,
-    form: RtpForm,
     switchboard: Option<Exchange>,
     dialling: VecDeque<oneshot::Sender<Result<CallHandle, Refused>>>,
     placed: Vec<CallHandle>,
@@ -71,8 +70,6 @@ pub struct Agent {
 /// The switchboard, as an agent sees it.
 #[derive(Clone)]
 pub struct Exchange {
-    /// To be heard.
-    pub connect: Recipient<Connect>,
     /// To leave.
     pub disconnect: Recipient<Disconnect>,
     /// To call.
@@ -104,9 +101,9 @@ pub struct Place {
 }
 
 impl Agent {
-    /// An agent that hears callers in this form.
-    pub fn new(id: ClientId, ear: Box<dyn Ear>, form: RtpForm) -> Self {
-        Self { id, ear, form, switchboard: None, dialling: VecDeque::new(), placed: Vec::new() }
+    /// An agent of this name.
+    pub fn new(id: ClientId, ear: Box<dyn Ear>) -> Self {
+        Self { id, ear, switchboard: None, dialling: VecDeque::new(), placed: Vec::new() }
     }
 
     fn event(&mut self, event: Event) {
@@ -130,6 +127,13 @@ impl Agent {
             let _ = asked.send(outcome);
         }
     }
+}
+
+/// How an agent is made known to its switchboard before the first call comes: it hears callers in this form.
+pub fn introduction(client: ClientId, agent: &Addr<Agent>, form: RtpForm) -> Connect {
+    let listener = Listener { client, replaces: None, form, audio: agent.clone().recipient() };
+    let inside = Some(Insider { facts: agent.clone().recipient(), listener });
+    Connect { client, events: agent.clone().recipient(), session: None, inside }
 }
 
 /// A name that no other agent of this process has.
@@ -156,12 +160,7 @@ impl Actor for Agent {
 impl Handler<Join> for Agent {
     type Result = ();
 
-    fn handle(&mut self, join: Join, ctx: &mut Context<Self>) {
-        let me = ctx.address();
-        let (client, form) = (self.id, self.form);
-        let listener = Listener { client, replaces: None, form, audio: me.clone().recipient() };
-        let inside = Some(Insider { facts: me.clone().recipient(), listener });
-        join.0.connect.do_send(Connect { client, events: me.recipient(), session: None, inside });
+    fn handle(&mut self, join: Join, _: &mut Context<Self>) {
         self.switchboard = Some(join.0);
     }
 }
