@@ -112,6 +112,7 @@ impl Exchange {
             | Event::OfferWithdrawn { .. }
             | Event::OfferAcked { .. }
             | Event::Reanswered { .. }
+            | Event::Refreshed { .. }
             | Event::ReofferRefused { .. }
             // Nothing is registered, and everybody may call.
             | Event::Registered { .. }

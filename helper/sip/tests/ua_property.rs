@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use proptest::prelude::*;
 use sip::msg::{Limits, parse_datagram, validate_request};
-use sip::{CallKey, Credentials, Dial, Endpoint, EndpointConfig, Event, Output, Rejection, Stats};
+use sip::{
+    CallKey, Credentials, Dial, Endpoint, EndpointConfig, Event, Output, Rejection, SessionTimer, Stats,
+};
 use ua_support::*;
 
 #[derive(Debug, Clone)]
@@ -24,7 +26,7 @@ enum Op {
 }
 
 const METHODS: [&str; 8] = ["INVITE", "ACK", "BYE", "CANCEL", "UPDATE", "OPTIONS", "INFO", "INVITE"];
-const STATUSES: [&str; 14] = [
+const STATUSES: [&str; 17] = [
     "100 Trying",
     "180 Ringing",
     "183 Session Progress",
@@ -39,19 +41,23 @@ const STATUSES: [&str; 14] = [
     "487 Request Terminated",
     "491 Request Pending",
     "503 Service Unavailable",
+    "422 Session Interval Too Small",
+    "501 Not Implemented",
+    "200 Refreshed",
 ];
+const TIMER: &str = "Supported: timer\r\nAllow: UPDATE\r\n";
 const CHALLENGES: &str = "WWW-Authenticate: Digest realm=\"r\", nonce=\"n\", qop=\"auth\"\r\n\
      Proxy-Authenticate: Digest realm=\"p\", nonce=\"n\"\r\n";
 
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
-        6 => (0..METHODS.len(), 0..3usize, 0..4usize, 0..3usize, 0..5u32, 0..3usize).prop_map(
+        6 => (0..METHODS.len(), 0..3usize, 0..4usize, 0..3usize, 0..5u32, 0..5usize).prop_map(
             |(method, call, branch, tag, cseq, body)| Op::Request { method, call, branch, tag, cseq, body }
         ),
         6 => (0..64usize, 0..STATUSES.len(), 0..2usize, any::<bool>())
             .prop_map(|(request, status, tag, contact)| Op::Respond { request, status, tag, contact }),
         6 => (0..12usize, 0..6usize).prop_map(|(kind, call)| Op::Command { kind, call }),
-        3 => prop_oneof![Just(1u64), Just(500), Just(4_000), Just(33_000), Just(70_000)].prop_map(Op::Advance),
+        3 => prop_oneof![Just(1u64), Just(500), Just(4_000), Just(33_000), Just(70_000), Just(500_000)].prop_map(Op::Advance),
         1 => Just(Op::TransportError),
         1 => any::<bool>().prop_map(Op::Drain),
     ]
@@ -80,6 +86,7 @@ impl Ledger {
             | Event::OfferWithdrawn { call }
             | Event::OfferAcked { call, .. }
             | Event::Reanswered { call, .. }
+            | Event::Refreshed { call, .. }
             | Event::ReofferRefused { call, .. }
             | Event::Ended { call, .. } => call,
             Event::Registered { .. }
@@ -123,14 +130,20 @@ fn dial(endpoint: &mut Endpoint, now: Instant, to: SocketAddr, kind: usize) -> O
     endpoint.dial(now, dial).ok()
 }
 
+fn config(address: SocketAddr, extensions: bool) -> EndpointConfig {
+    let mut config = EndpointConfig::new(address);
+    config.session_timer = extensions.then(SessionTimer::default);
+    config
+}
+
 fn assert_nothing_left(endpoint: &Endpoint) {
     let Stats { transactions, dialogs, calls, timers, .. } = endpoint.stats();
     assert_eq!((transactions, dialogs, calls, timers), (0, 0, 0, 0), "transactions, dialogs, calls, timers");
 }
 
 /// The messages of a peer that does whatever it likes.
-fn run_against_chaos(ops: Vec<Op>) {
-    let mut bench = Bench::new();
+fn run_against_chaos(extensions: bool, ops: Vec<Op>) {
+    let mut bench = Bench::with(config(OURS.parse().unwrap(), extensions));
     let mut ledger = Ledger::default();
     let mut ours: Vec<Sent> = Vec::new();
     let mut tags: [String; 3] = Default::default();
@@ -142,6 +155,11 @@ fn run_against_chaos(ops: Vec<Op>) {
                     (CONTACT.to_owned(), ""),
                     (format!("{CONTACT}Content-Type: application/sdp\r\n"), OFFER),
                     (format!("{CONTACT}Require: x\r\n"), ""),
+                    (format!("{CONTACT}{TIMER}Session-Expires: 90;refresher=uac\r\n"), ""),
+                    (
+                        format!("{CONTACT}{TIMER}Session-Expires: 300\r\nContent-Type: application/sdp\r\n"),
+                        OFFER,
+                    ),
                 ][body]
                     .clone();
                 let branch = format!("b{call}{branch}");
@@ -153,8 +171,12 @@ fn run_against_chaos(ops: Vec<Op>) {
                 let headers = if contact { ANSWER_HEADERS } else { "" };
                 let challenges = if status == 6 || status == 7 { CHALLENGES } else { "" };
                 let body = if contact { ANSWER } else { "" };
+                let timer =
+                    ["Min-SE: 120\r\n", "", "Session-Expires: 120;refresher=uas\r\nAllow: UPDATE\r\n"];
+                let timer = status.checked_sub(14).map_or("", |which| timer[which]);
                 let tag = ["peer", "fork"][tag];
-                let text = request.response(STATUSES[status], tag, &format!("{headers}{challenges}"), body);
+                let text =
+                    request.response(STATUSES[status], tag, &format!("{headers}{challenges}{timer}"), body);
                 bench.receive(&text);
             }
             Op::Command { kind: kind @ (9 | 10), .. } => {
@@ -220,18 +242,18 @@ fn link_op() -> impl Strategy<Value = LinkOp> {
         1 => Just(LinkOp::Repeat),
         8 => (0..2usize, 0..12usize, 0..3usize)
             .prop_map(|(end, kind, call)| LinkOp::Command { end, kind, call }),
-        3 => prop_oneof![Just(1u64), Just(500), Just(2_500), Just(9_000), Just(33_000)].prop_map(LinkOp::Advance),
+        3 => prop_oneof![Just(1u64), Just(500), Just(2_500), Just(9_000), Just(33_000), Just(500_000)].prop_map(LinkOp::Advance),
     ]
 }
 
 impl Pair {
-    fn new() -> Self {
-        let end = |address: &str, seed| {
+    fn new(extensions: [bool; 2]) -> Self {
+        let end = |address: &str, seed: u8, extensions| {
             let address: SocketAddr = address.parse().unwrap();
-            (Endpoint::new(EndpointConfig::new(address), [seed; 32]), address, Ledger::default(), Vec::new())
+            (Endpoint::new(config(address, extensions), [seed; 32]), address, Ledger::default(), Vec::new())
         };
         Self {
-            ends: [end("10.0.0.5:5060", 1), end("10.0.0.9:5060", 2)],
+            ends: [end("10.0.0.5:5060", 1, extensions[0]), end("10.0.0.9:5060", 2, extensions[1])],
             link: VecDeque::new(),
             now: Instant::now(),
         }
@@ -336,13 +358,13 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_peer_leaves_one_end_per_call_and_nothing_else(ops in prop::collection::vec(op(), 1..80)) {
-        run_against_chaos(ops);
+    fn any_peer_leaves_one_end_per_call_and_nothing_else(extensions in any::<bool>(), ops in prop::collection::vec(op(), 1..80)) {
+        run_against_chaos(extensions, ops);
     }
 
     #[test]
-    fn any_link_leaves_one_end_per_call_and_nothing_else(ops in prop::collection::vec(link_op(), 1..120)) {
-        Pair::new().run(ops);
+    fn any_link_leaves_one_end_per_call_and_nothing_else(extensions in any::<[bool; 2]>(), ops in prop::collection::vec(link_op(), 1..120)) {
+        Pair::new(extensions).run(ops);
     }
 
     #[test]

@@ -25,6 +25,9 @@ pub struct EndpointConfig {
     /// How long after an INVITE the 100 Trying goes out, unless another response came first; zero is at once.
     /// RFC 3261 §17.2.1 asks for at most 200 ms.
     pub auto_trying_after: Duration,
+    /// Keeps calls refreshed and notices peers that are gone without a BYE (RFC 4028); `None` does not, and then `timer` is
+    /// no extension that we know.
+    pub session_timer: Option<SessionTimer>,
 }
 
 impl EndpointConfig {
@@ -39,7 +42,24 @@ impl EndpointConfig {
             limits: EndpointLimits::default(),
             auth: None,
             auto_trying_after: Duration::ZERO,
+            session_timer: None,
         }
+    }
+}
+
+/// The session timer (RFC 4028).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionTimer {
+    /// The interval that we ask for; a call that is not refreshed within it ends. From `min_se` to a day, in whole
+    /// seconds; a value outside is taken as the nearest.
+    pub expires: Duration,
+    /// The shortest interval that we accept; a shorter one is answered 422. From 90 s to a day, likewise.
+    pub min_se: Duration,
+}
+
+impl Default for SessionTimer {
+    fn default() -> Self {
+        Self { expires: Duration::from_secs(1800), min_se: Duration::from_secs(90) }
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-pub use config::{EndpointConfig, EndpointLimits, Stats, Timers};
+pub use config::{EndpointConfig, EndpointLimits, SessionTimer, Stats, Timers};
 pub(crate) use core::{Core, Fire};
 pub(crate) use fault::Fault;
 pub(crate) use random::{KeyedHash, Random};
@@ -22,8 +22,8 @@ pub(crate) use random::{KeyedHash, Random};
 use crate::msg::StatusCode;
 use crate::tx::{Clients, Servers};
 use crate::ua::{
-    CallError, CallKey, Calls, Dial, DialError, EndCause, Output, RegisterError, Registration,
-    RegistrationKey, Registrations, Rejection, State,
+    CallError, CallKey, Calls, Dial, DialError, EndCause, LEAST_INTERVAL, MOST_INTERVAL, Output,
+    RegisterError, Registration, RegistrationKey, Registrations, Rejection, State,
 };
 
 /// A sans-IO SIP user agent. After every call that takes `&mut self`, drain [`poll_output`](Self::poll_output).
@@ -44,6 +44,11 @@ impl Endpoint {
         let timers = &mut config.timers;
         for timer in [&mut timers.t1, &mut timers.t2, &mut timers.t4] {
             *timer = (*timer).max(least);
+        }
+        if let Some(SessionTimer { expires, min_se }) = &mut config.session_timer {
+            let whole = |duration: Duration| Duration::from_secs(duration.as_secs());
+            *min_se = whole(*min_se).clamp(LEAST_INTERVAL, MOST_INTERVAL);
+            *expires = whole(*expires).clamp(*min_se, MOST_INTERVAL);
         }
         Self {
             core: Core::new(config, seed),

@@ -11,7 +11,7 @@ use crate::msg::{
     validate_request, validate_response,
 };
 use crate::tx::{ClientKey, ClientNotice, ClientTx, Purpose, ServerKey, ServerNotice};
-use crate::ua::compose::{ALLOW, SDP};
+use crate::ua::compose::{ALLOW, SDP, supported};
 use crate::ua::{CallTimer, EndCause, State, check_request_uri, check_require};
 
 impl Endpoint {
@@ -110,7 +110,7 @@ impl Endpoint {
             Some(Method::Invite) => self.receive_invite(now, source, request, via, server),
             Some(Method::Options) => {
                 check_request_uri(request)?;
-                check_require(request)?;
+                check_require(&self.core.config, request)?;
                 Err(self.capabilities(false))
             }
             Some(Method::Bye | Method::Update) => Err(Fault::new(StatusCode::CALL_DOES_NOT_EXIST)),
@@ -129,7 +129,7 @@ impl Endpoint {
         answer
             .header(HeaderName::Allow, ALLOW.to_owned())
             .header(HeaderName::Accept, SDP.to_owned())
-            .header(HeaderName::Supported, String::new())
+            .header(HeaderName::Supported, supported(&self.core.config))
     }
 
     fn receive_response(&mut self, now: Instant, response: &Message) {
@@ -147,6 +147,7 @@ impl Endpoint {
                 match purpose {
                     Purpose::Invite => self.invite_response(now, client, response),
                     Purpose::Reinvite => self.reinvite_response(now, client, response),
+                    Purpose::Update => self.update_response(now, client, response),
                     Purpose::Bye => self.bye_response(now, client, response),
                     Purpose::Register(key) => self.register_response(now, key, client, response),
                     Purpose::Cancel => {}
@@ -177,6 +178,7 @@ impl Endpoint {
             Fire::Call(call, CallTimer::AnswerOverdue) => self.answer_overdue(now, call),
             Fire::Call(call, CallTimer::OfferLimit) => self.reoffer_limit(now, call),
             Fire::Call(call, CallTimer::OfferRetry) => self.reoffer_retry(now, call),
+            Fire::Call(call, CallTimer::Session) => self.session_due(now, call),
         }
     }
 
@@ -214,8 +216,10 @@ impl Endpoint {
             (Purpose::Invite, Some(State::Calling(calling))) if calling.invite == client => {
                 self.drop_call(call, cause);
             }
-            (Purpose::Reinvite, Some(State::Up(up))) if up.ours.is_some() => {
-                self.end_and_leave(now, call, cause);
+            (Purpose::Reinvite | Purpose::Update, Some(State::Up(up))) => {
+                if let Some(cause) = up.unanswered(client, cause) {
+                    self.end_and_leave(now, call, cause);
+                }
             }
             (Purpose::Bye, Some(State::Leaving(leaving))) if leaving.bye == client => {
                 self.forget_leaving(call)

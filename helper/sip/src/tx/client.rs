@@ -22,6 +22,8 @@ pub(crate) enum Purpose {
     /// An INVITE inside a dialog.
     Reinvite,
     Bye,
+    /// An UPDATE of ours, which refreshes the session.
+    Update,
     Cancel,
     Register(RegistrationKey),
 }

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::compose::ResponseHead;
+use super::session_timer::{Ask, Session, Terms};
 use super::{CallError, CallKey, EndCause, Event};
 use crate::auth::AuthSession;
 use crate::dialog::Dialog;
@@ -57,6 +58,8 @@ pub(crate) struct Ringing {
     pub(crate) head: ResponseHead,
     /// Whether the INVITE brought an offer; without one our 2xx does.
     pub(crate) has_offer: bool,
+    /// The session timer that our 2xx will start.
+    pub(crate) terms: Option<Terms>,
     /// The last provisional above 100, repeated every minute (RFC 3261 §13.3.1.1).
     pub(crate) provisional: Bytes,
     pub(crate) refresh: Option<TimerKey>,
@@ -85,6 +88,8 @@ pub(crate) struct Outbound {
     pub(crate) headers: Vec<(String, String)>,
     /// `None`: the callee makes the offer.
     pub(crate) offer: Option<Bytes>,
+    /// The session timer that is asked for.
+    pub(crate) ask: Option<Ask>,
 }
 
 /// An early dialog of an outbound call; a forked INVITE makes several.
@@ -108,6 +113,7 @@ pub(crate) struct Up {
     pub(crate) theirs: Option<Box<TheirOffer>>,
     /// Our re-INVITE.
     pub(crate) ours: Option<Box<OurOffer>>,
+    pub(crate) session: Option<Box<Session>>,
     pub(crate) auth: Option<Box<AuthSession>>,
 }
 
@@ -139,6 +145,8 @@ pub(crate) struct TheirOffer {
     /// Whether it brought an offer; a re-INVITE without one asks for ours.
     pub(crate) has_offer: bool,
     pub(crate) cseq: u32,
+    /// The session timer that our 2xx will start again.
+    pub(crate) terms: Option<Terms>,
 }
 
 #[derive(Debug)]
@@ -147,6 +155,10 @@ pub(crate) struct OurOffer {
     pub(crate) phase: OfferPhase,
     /// Refusals with 491 so far.
     pub(crate) glares: u8,
+    /// It only refreshes the session; the owner does not know of it.
+    pub(crate) refresh: bool,
+    /// The owner's session change that waits for the end of a refresh.
+    pub(crate) then: Option<Bytes>,
 }
 
 #[derive(Debug)]
@@ -181,6 +193,8 @@ pub(crate) enum CallTimer {
     OfferLimit,
     /// Our re-INVITE is due again after a glare.
     OfferRetry,
+    /// The session is to be refreshed, or over.
+    Session,
 }
 
 impl CallName {
@@ -217,7 +231,11 @@ impl State {
             State::Up(up) => {
                 let unacked = up.unacked.iter().flat_map(|unacked| [unacked.resend, unacked.deadline]);
                 let owed = up.ack_owed.iter().map(|owed| owed.limit);
-                unacked.chain(up.ours.iter().map(|ours| ours.timer())).chain(owed).collect()
+                unacked
+                    .chain(up.ours.iter().map(|ours| ours.timer()))
+                    .chain(owed)
+                    .chain(up.session.iter().map(|session| session.timer))
+                    .collect()
             }
             State::Leaving(_) => SmallVec::new(),
         }
@@ -242,7 +260,16 @@ impl State {
 
 impl Up {
     pub(crate) fn new(dialog: Dialog, we_called: bool, auth: Option<Box<AuthSession>>) -> Self {
-        Self { dialog, we_called, unacked: None, ack_owed: None, theirs: None, ours: None, auth }
+        Self {
+            dialog,
+            we_called,
+            unacked: None,
+            ack_owed: None,
+            theirs: None,
+            ours: None,
+            session: None,
+            auth,
+        }
     }
 }
 

@@ -4,9 +4,11 @@
 use std::net::SocketAddr;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use smallvec::SmallVec;
 
 use super::call::Outbound;
 use super::registration::Binding;
+use super::session_timer::{Ask, TIMER, Terms};
 use crate::dialog::{Dialog, Hop};
 use crate::endpoint::EndpointConfig;
 use crate::msg::{
@@ -15,6 +17,30 @@ use crate::msg::{
 
 /// What this user agent understands (RFC 3261 §20.5).
 pub(crate) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE";
+
+/// The extensions that this user agent knows (RFC 3261 §20.37).
+pub(crate) fn option_tags(config: &EndpointConfig) -> impl Iterator<Item = &'static str> {
+    config.session_timer.is_some().then_some(TIMER).into_iter()
+}
+
+/// The value of our Supported; empty when there is nothing to tell.
+pub(crate) fn supported(config: &EndpointConfig) -> String {
+    option_tags(config).collect::<Vec<_>>().join(", ")
+}
+
+/// Our Supported line, when there is something to tell.
+pub(crate) fn supported_line(config: &EndpointConfig) -> Option<(&'static str, String)> {
+    let tags = supported(config);
+    (!tags.is_empty()).then_some(("Supported", tags))
+}
+
+/// The lines of our 2xx to an INVITE or UPDATE that say what we support and which session timer it starts.
+pub(crate) fn extension_lines(
+    config: &EndpointConfig,
+    terms: Option<Terms>,
+) -> SmallVec<[(&'static str, String); 3]> {
+    supported_line(config).into_iter().chain(terms.iter().flat_map(Terms::lines)).collect()
+}
 
 /// The only body that it understands.
 pub(crate) const SDP: &str = "application/sdp";
@@ -52,6 +78,9 @@ pub(crate) fn invite(
         .header(HeaderName::Contact, contact(config))
         .header(HeaderName::UserAgent, &config.user_agent)
         .header(HeaderName::Allow, ALLOW);
+    for (name, value) in supported_line(config).into_iter().chain(call.ask.iter().flat_map(Ask::lines)) {
+        builder = builder.header(name, value);
+    }
     for (name, value) in authorization {
         builder = builder.header(*name, value);
     }
@@ -88,13 +117,13 @@ pub(crate) fn register(
     builder.header(HeaderName::Expires, expires).build().ok()
 }
 
-/// A request inside a dialog, and where it goes.
+/// A request inside a dialog, and where it goes; `extra` are further lines, credentials among them.
 pub(crate) fn in_dialog(
     config: &EndpointConfig,
     dialog: &Dialog,
     method: &Method,
     (cseq, branch): (u32, &str),
-    authorization: &[(&'static str, String)],
+    extra: &[(&'static str, String)],
     sdp: Option<&Bytes>,
 ) -> Option<(SocketAddr, Bytes)> {
     let Hop { uri, routes, destination } = dialog.next_hop(config.contact);
@@ -109,14 +138,19 @@ pub(crate) fn in_dialog(
         .header(HeaderName::To, &dialog.remote)
         .header(HeaderName::CallId, &dialog.call_id)
         .header(HeaderName::CSeq, format_args!("{cseq} {method}"));
-    if *method == Method::Invite {
+    let refreshes_target = matches!(method, Method::Invite | Method::Update);
+    if refreshes_target {
         builder = builder.header(HeaderName::Contact, contact(config));
     }
     builder = builder.header(HeaderName::UserAgent, &config.user_agent);
-    if *method == Method::Invite {
+    if refreshes_target {
         builder = builder.header(HeaderName::Allow, ALLOW);
     }
-    for (name, value) in authorization {
+    // RFC 4028 §7.1 wants it in every request but ACK.
+    if let Some((name, value)) = supported_line(config).filter(|_| *method != Method::Ack) {
+        builder = builder.header(name, value);
+    }
+    for (name, value) in extra {
         builder = builder.header(*name, value);
     }
     if let Some(sdp) = sdp {

@@ -93,6 +93,14 @@ pub enum Event {
         /// The SDP answer.
         sdp: Option<Bytes>,
     },
+    /// The peer answered a re-INVITE with which we refreshed the session (RFC 4028): our side as it was sent last. Nothing is
+    /// owed. A refresh by UPDATE is not reported.
+    Refreshed {
+        /// The call.
+        call: CallKey,
+        /// The SDP answer: as a rule what the peer said last.
+        sdp: Option<Bytes>,
+    },
     /// The peer refused our `reoffer`; the session is as it was before (RFC 3261 §14.1).
     ReofferRefused {
         /// The call.
@@ -219,6 +227,8 @@ pub enum EndCause {
     NoAck,
     /// Nobody answered in time: no response at all, or the dial's own limit ran out, or `ack_with` was owed for too long.
     Timeout,
+    /// Nobody refreshed the session in time, or nobody answered our refresh (RFC 4028 §10); a BYE has been sent.
+    SessionExpired,
     /// The transport reported the peer unreachable.
     TransportError,
     /// The peer broke the protocol in a way that ends the call.
@@ -235,7 +245,7 @@ impl EndCause {
             Self::RemoteBye { .. } | Self::LocalBye => None,
             Self::Cancelled | Self::LocalCancel => Some(487),
             Self::Rejected { status, .. } | Self::Declined { status, .. } => Some(*status),
-            Self::NoAck | Self::Timeout => Some(408),
+            Self::NoAck | Self::Timeout | Self::SessionExpired => Some(408),
             Self::TransportError => Some(503),
             Self::ProtocolError { .. } => Some(500),
         }
@@ -249,6 +259,7 @@ impl EndCause {
             Self::Cancelled | Self::LocalCancel => "Request Terminated",
             Self::Rejected { reason, .. } | Self::Declined { reason, .. } => reason,
             Self::NoAck | Self::Timeout => "Request Timeout",
+            Self::SessionExpired => "Session Expired",
             Self::TransportError => "Service Unavailable",
             Self::ProtocolError { what } => what,
         }
@@ -265,6 +276,7 @@ impl EndCause {
             Self::Declined { .. } => "declined",
             Self::NoAck => "no-ack",
             Self::Timeout => "timeout",
+            Self::SessionExpired => "session-expired",
             Self::TransportError => "transport-error",
             Self::ProtocolError { .. } => "protocol-error",
         }

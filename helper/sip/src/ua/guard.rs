@@ -83,6 +83,10 @@ fn is_ours(name: &str) -> bool {
             | H::Authorization
             | H::ProxyAuthorization
             | H::RetryAfter
+            | H::SessionExpires
+            | H::MinSe
+            | H::RSeq
+            | H::RAck
     )
 }
 

@@ -8,6 +8,7 @@ use super::bye::send_bye;
 use super::call::{Call, CallTimer, Calling, Early, Outbound, State, Up};
 use super::delayed;
 use super::reoffer::acknowledge;
+use super::session_timer::Ask;
 use super::{CallKey, Dial, DialError, EndCause, Event, compose, guard};
 use crate::auth::{AuthSession, ChallengedBy};
 use crate::dialog::Dialog;
@@ -88,6 +89,8 @@ impl Endpoint {
         let early = calling.early.iter().find(|early| early.remote_tag == dialog.remote_tag);
         dialog.remote_seq = early.and_then(|early| early.remote_seq);
         let mut up = Up::new(dialog, true, calling.auth);
+        let sent = calling.outbound.offer.as_ref();
+        up.adopt(&mut self.core, now, key, (calling.outbound.ask, response), sent);
         if ack_is_owed {
             up.ack_owed = Some(delayed::owe_ack(&mut self.core, now, key, client));
         }
@@ -136,17 +139,18 @@ impl Endpoint {
         if let Some(challenged) = challenged_by(status)
             && let Some(auth) = &mut calling.auth
             && auth.challenged(challenged, challenges(response, challenged)).is_ok()
+            && invite_again(&mut self.core, &mut self.clients, now, key, calling)
         {
-            calling.cseq += 1;
-            calling.early.clear();
-            let cnonce = self.core.random.tag();
-            let outbound = &calling.outbound;
-            let body = outbound.offer.as_deref().unwrap_or_default();
-            let headers = auth.headers("INVITE", &outbound.target, body, &cnonce);
-            let sent =
-                send_invite(&mut self.core, &mut self.clients, now, key, outbound, calling.cseq, &headers);
-            if let Some(client) = sent {
-                calling.invite = client;
+            return;
+        }
+        // A longer session timer (RFC 4028 §7.3).
+        if status == StatusCode::SESSION_INTERVAL_TOO_SMALL
+            && calling.outbound.ask.as_mut().is_some_and(|ask| ask.raise(response))
+        {
+            if let Some(auth) = &mut calling.auth {
+                auth.reuse();
+            }
+            if invite_again(&mut self.core, &mut self.clients, now, key, calling) {
                 return;
             }
         }
@@ -205,6 +209,27 @@ fn send_cancel(core: &mut Core, clients: &mut Clients, now: Instant, client: Cli
     clients.limit_withdrawn(core, now, client);
 }
 
+/// Sends the INVITE with the next CSeq, a new branch and the answers to the challenges so far.
+fn invite_again(
+    core: &mut Core,
+    clients: &mut Clients,
+    now: Instant,
+    key: CallKey,
+    calling: &mut Calling,
+) -> bool {
+    calling.cseq += 1;
+    calling.early.clear();
+    let outbound = &calling.outbound;
+    let cnonce = core.random.tag();
+    let headers = calling.auth.as_mut().map_or_else(Vec::new, |auth| {
+        auth.headers("INVITE", &outbound.target, outbound.offer.as_deref().unwrap_or_default(), &cnonce)
+    });
+    let sent = send_invite(core, clients, now, key, outbound, calling.cseq, &headers);
+    let Some(client) = sent else { return false };
+    calling.invite = client;
+    true
+}
+
 fn send_invite(
     core: &mut Core,
     clients: &mut Clients,
@@ -245,6 +270,7 @@ fn outbound(core: &mut Core, dial: Dial) -> Outbound {
         call_id: dial.call_id.unwrap_or_else(|| format!("{}@{host}", core.random.uuid4())),
         headers: dial.headers,
         offer: dial.offer,
+        ask: config.session_timer.as_ref().map(Ask::first),
     }
 }
 

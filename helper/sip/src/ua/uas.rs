@@ -8,10 +8,11 @@ use bytes::Bytes;
 
 use super::call::{Call, CallTimer, Ringing, State, Up};
 use super::compose::{self, ALLOW, ResponseHead, SDP};
+use super::session_timer::Terms;
 use super::success::{SuccessKind, send_success};
 use super::{CallError, CallKey, EndCause, Event, Incoming, Party, Rejection, guard};
 use crate::dialog::Dialog;
-use crate::endpoint::{Endpoint, Fault};
+use crate::endpoint::{Endpoint, EndpointConfig, Fault};
 use crate::msg::{HeaderName, Message, NameAddr, ResponseBuilder, Scheme, StatusCode, Uri, Via};
 use crate::tx::{Reply, ServerKey};
 
@@ -29,8 +30,9 @@ impl Endpoint {
         server: ServerKey,
     ) -> Result<(), Fault> {
         check_request_uri(request)?;
-        check_require(request)?;
+        check_require(&self.core.config, request)?;
         check_accept(request)?;
+        let terms = Terms::of(&self.core.config, request, None)?;
         let offer = sdp_of(request)?;
         let (Ok(from), Ok(to), Ok(call_id)) = (request.from(), request.to(), request.call_id()) else {
             return Err(Fault::new(StatusCode::BAD_REQUEST));
@@ -64,6 +66,7 @@ impl Endpoint {
             invite: server,
             head,
             has_offer: offer.is_some(),
+            terms,
             provisional: Bytes::new(),
             refresh: None,
             limit: Some(limit),
@@ -121,6 +124,8 @@ impl Endpoint {
             ("Allow", ALLOW),
             ("Server", &self.core.config.user_agent),
         ]);
+        let supported = compose::supported_line(&self.core.config);
+        lines.extend(supported.iter().map(|(name, value)| (*name, value.as_str())));
         let response = ringing.head.response(status.as_u16(), status.reason(), &lines, sdp);
         ringing.provisional = response.clone();
         self.core.cancel(ringing.refresh.take());
@@ -137,10 +142,10 @@ impl Endpoint {
         let Some(Call { name, state: State::Ringing(ringing) }) = self.calls.take(&mut self.core, key) else {
             return Err(CallError::WrongState);
         };
-        let Ringing { dialog, invite, head, has_offer, .. } = *ringing;
+        let Ringing { dialog, invite, head, has_offer, terms, .. } = *ringing;
         let mut up = Box::new(Up::new(dialog, false, None));
         let cseq = up.dialog.remote_seq.unwrap_or(0);
-        let kind = SuccessKind { initial: true, offers: !has_offer };
+        let kind = SuccessKind { terms, initial: true, offers: !has_offer };
         send_success(&mut self.core, &mut self.servers, now, key, &mut up, (invite, &head, cseq), sdp, kind);
         self.calls.put(name, State::Up(up));
         Ok(())
@@ -250,13 +255,15 @@ pub(crate) fn check_request_uri(request: &Message) -> Result<(), Fault> {
     }
 }
 
-/// 420 for every extension that is required: none is supported (RFC 3261 §8.2.2.3).
-pub(crate) fn check_require(request: &Message) -> Result<(), Fault> {
-    let required: Vec<_> = request.require().map(|tag| tag.to_string()).collect();
-    if required.is_empty() {
+/// 420 for every extension that is required and not known (RFC 3261 §8.2.2.3).
+pub(crate) fn check_require(config: &EndpointConfig, request: &Message) -> Result<(), Fault> {
+    let known = |tag: &str| compose::option_tags(config).any(|known| known.eq_ignore_ascii_case(tag));
+    let unknown = request.require().filter(|tag| !known(tag)).map(|tag| tag.to_string());
+    let unknown: Vec<_> = unknown.collect();
+    if unknown.is_empty() {
         return Ok(());
     }
-    Err(Fault::new(StatusCode::BAD_EXTENSION).header(HeaderName::Unsupported, required.join(", ")))
+    Err(Fault::new(StatusCode::BAD_EXTENSION).header(HeaderName::Unsupported, unknown.join(", ")))
 }
 
 /// 406 when SDP is not among what the caller takes in a response (RFC 3261 §20.1).
