@@ -11,7 +11,8 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use sip::msg::{Limits, parse_datagram, validate_request};
 use sip::{
-    CallKey, Credentials, Dial, Endpoint, EndpointConfig, Event, Output, Rejection, SessionTimer, Stats,
+    CallKey, Credentials, Dial, Endpoint, EndpointConfig, Event, Output, Rejection, Reliable, SessionTimer,
+    Stats,
 };
 use ua_support::*;
 
@@ -25,8 +26,8 @@ enum Op {
     Drain(bool),
 }
 
-const METHODS: [&str; 8] = ["INVITE", "ACK", "BYE", "CANCEL", "UPDATE", "OPTIONS", "INFO", "INVITE"];
-const STATUSES: [&str; 17] = [
+const METHODS: [&str; 9] = ["INVITE", "ACK", "BYE", "CANCEL", "UPDATE", "OPTIONS", "INFO", "INVITE", "PRACK"];
+const STATUSES: [&str; 19] = [
     "100 Trying",
     "180 Ringing",
     "183 Session Progress",
@@ -44,6 +45,8 @@ const STATUSES: [&str; 17] = [
     "422 Session Interval Too Small",
     "501 Not Implemented",
     "200 Refreshed",
+    "180 Reliable",
+    "183 Reliable",
 ];
 const TIMER: &str = "Supported: timer\r\nAllow: UPDATE\r\n";
 const CHALLENGES: &str = "WWW-Authenticate: Digest realm=\"r\", nonce=\"n\", qop=\"auth\"\r\n\
@@ -51,7 +54,7 @@ const CHALLENGES: &str = "WWW-Authenticate: Digest realm=\"r\", nonce=\"n\", qop
 
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
-        6 => (0..METHODS.len(), 0..3usize, 0..4usize, 0..3usize, 0..5u32, 0..5usize).prop_map(
+        6 => (0..METHODS.len(), 0..3usize, 0..4usize, 0..3usize, 0..5u32, 0..7usize).prop_map(
             |(method, call, branch, tag, cseq, body)| Op::Request { method, call, branch, tag, cseq, body }
         ),
         6 => (0..64usize, 0..STATUSES.len(), 0..2usize, any::<bool>())
@@ -133,6 +136,7 @@ fn dial(endpoint: &mut Endpoint, now: Instant, to: SocketAddr, kind: usize) -> O
 fn config(address: SocketAddr, extensions: bool) -> EndpointConfig {
     let mut config = EndpointConfig::new(address);
     config.session_timer = extensions.then(SessionTimer::default);
+    config.reliable = if extensions { Reliable::Required } else { Reliable::Off };
     config
 }
 
@@ -147,6 +151,7 @@ fn run_against_chaos(extensions: bool, ops: Vec<Op>) {
     let mut ledger = Ledger::default();
     let mut ours: Vec<Sent> = Vec::new();
     let mut tags: [String; 3] = Default::default();
+    let mut racks: [String; 3] = Default::default();
     for op in ops {
         match op {
             Op::Request { method, call, branch, tag, cseq, body } => {
@@ -160,9 +165,12 @@ fn run_against_chaos(extensions: bool, ops: Vec<Op>) {
                         format!("{CONTACT}{TIMER}Session-Expires: 300\r\nContent-Type: application/sdp\r\n"),
                         OFFER,
                     ),
+                    (format!("{CONTACT}Require: 100rel\r\nContent-Type: application/sdp\r\n"), OFFER),
+                    (format!("{CONTACT}k: 100rel, timer\r\n"), ""),
                 ][body]
                     .clone();
                 let branch = format!("b{call}{branch}");
+                let headers = format!("{headers}{}", if method == 8 { &racks[call] } else { "" });
                 let text = request(METHODS[method], cseq, &tag, &branch, &headers, body);
                 bench.receive(&text.replace("a:b##c", &format!("call{call}")));
             }
@@ -171,12 +179,17 @@ fn run_against_chaos(extensions: bool, ops: Vec<Op>) {
                 let headers = if contact { ANSWER_HEADERS } else { "" };
                 let challenges = if status == 6 || status == 7 { CHALLENGES } else { "" };
                 let body = if contact { ANSWER } else { "" };
-                let timer =
-                    ["Min-SE: 120\r\n", "", "Session-Expires: 120;refresher=uas\r\nAllow: UPDATE\r\n"];
-                let timer = status.checked_sub(14).map_or("", |which| timer[which]);
+                let extra = [
+                    "Min-SE: 120\r\n",
+                    "",
+                    "Session-Expires: 120;refresher=uas\r\nAllow: UPDATE\r\n",
+                    "Require: 100rel\r\nRSeq: 1\r\n",
+                    "Require: 100rel\r\nRSeq: 2\r\n",
+                ];
+                let extra = status.checked_sub(14).map_or("", |which| extra[which]);
                 let tag = ["peer", "fork"][tag];
                 let text =
-                    request.response(STATUSES[status], tag, &format!("{headers}{challenges}{timer}"), body);
+                    request.response(STATUSES[status], tag, &format!("{headers}{challenges}{extra}"), body);
                 bench.receive(&text);
             }
             Op::Command { kind: kind @ (9 | 10), .. } => {
@@ -205,6 +218,9 @@ fn run_against_chaos(extensions: bool, ops: Vec<Op>) {
                 && !sent.start().contains(" 4")
             {
                 tags[call] = sent.to_tag();
+                if let Some(rseq) = sent.headers("RSeq").first() {
+                    racks[call] = format!("RAck: {rseq} {}\r\n", sent.header("CSeq"));
+                }
             }
         }
     }

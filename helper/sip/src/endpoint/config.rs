@@ -28,6 +28,8 @@ pub struct EndpointConfig {
     /// Keeps calls refreshed and notices peers that are gone without a BYE (RFC 4028); `None` does not, and then `timer` is
     /// no extension that we know.
     pub session_timer: Option<SessionTimer>,
+    /// Whether provisional responses are confirmed by PRACK (RFC 3262).
+    pub reliable: Reliable,
 }
 
 impl EndpointConfig {
@@ -43,8 +45,22 @@ impl EndpointConfig {
             auth: None,
             auto_trying_after: Duration::ZERO,
             session_timer: None,
+            reliable: Reliable::Off,
         }
     }
+}
+
+/// Reliable provisional responses (RFC 3262).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reliable {
+    /// `100rel` is no extension that we know.
+    #[default]
+    Off,
+    /// We confirm those of the peer, and send ours reliably when the peer requires it.
+    Supported,
+    /// Our INVITEs with an offer require them, and we send ours reliably to every peer that supports it. A peer that does
+    /// not refuses such an INVITE with 420.
+    Required,
 }
 
 /// The session timer (RFC 4028).

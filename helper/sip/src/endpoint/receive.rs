@@ -12,7 +12,7 @@ use crate::msg::{
 };
 use crate::tx::{ClientKey, ClientNotice, ClientTx, Purpose, ServerKey, ServerNotice};
 use crate::ua::compose::{ALLOW, SDP, supported};
-use crate::ua::{CallTimer, EndCause, State, check_request_uri, check_require};
+use crate::ua::{CallTimer, EndCause, State, abandon_early_offer, check_request_uri, check_require};
 
 impl Endpoint {
     pub(super) fn receive(&mut self, now: Instant, source: SocketAddr, datagram: Bytes) {
@@ -104,7 +104,9 @@ impl Endpoint {
             self.authenticate(now, source, request, via)?;
         }
         match request.method() {
-            Some(Method::Invite | Method::Bye | Method::Update | Method::Options) if in_dialog => {
+            Some(Method::Invite | Method::Bye | Method::Update | Method::Prack | Method::Options)
+                if in_dialog =>
+            {
                 self.receive_in_dialog(now, source, request, via, server)
             }
             Some(Method::Invite) => self.receive_invite(now, source, request, via, server),
@@ -113,7 +115,9 @@ impl Endpoint {
                 check_require(&self.core.config, request)?;
                 Err(self.capabilities(false))
             }
-            Some(Method::Bye | Method::Update) => Err(Fault::new(StatusCode::CALL_DOES_NOT_EXIST)),
+            Some(Method::Bye | Method::Update | Method::Prack) => {
+                Err(Fault::new(StatusCode::CALL_DOES_NOT_EXIST))
+            }
             _ => Err(Fault::new(StatusCode::METHOD_NOT_ALLOWED).header(HeaderName::Allow, ALLOW.to_owned())),
         }
     }
@@ -150,6 +154,7 @@ impl Endpoint {
                     Purpose::Update => self.update_response(now, client, response),
                     Purpose::Bye => self.bye_response(now, client, response),
                     Purpose::Register(key) => self.register_response(now, key, client, response),
+                    Purpose::Prack => self.prack_response(now, client, response),
                     Purpose::Cancel => {}
                 }
                 self.cancel_if_wanted(now, client);
@@ -173,6 +178,8 @@ impl Endpoint {
                 _ => self.ring_limit(now, call),
             },
             Fire::Call(call, CallTimer::Refresh) => self.refresh_provisional(now, call),
+            Fire::Call(call, CallTimer::ReliableResend) => self.resend_reliable(now, call),
+            Fire::Call(call, CallTimer::PrackOverdue) => self.prack_overdue(now, call),
             Fire::Call(call, CallTimer::Resend) => self.resend_success(now, call),
             Fire::Call(call, CallTimer::AckOverdue) => self.ack_overdue(now, call),
             Fire::Call(call, CallTimer::AnswerOverdue) => self.answer_overdue(now, call),
@@ -196,6 +203,7 @@ impl Endpoint {
                 && let Some(State::Ringing(ringing)) = self.calls.state(call)
                 && ringing.invite == server
             {
+                abandon_early_offer(&mut self.core, &mut self.servers, now, ringing);
                 self.drop_call(call, EndCause::TransportError);
             }
         }

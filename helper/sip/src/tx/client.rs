@@ -24,6 +24,8 @@ pub(crate) enum Purpose {
     Bye,
     /// An UPDATE of ours, which refreshes the session.
     Update,
+    /// Confirms a reliable provisional response.
+    Prack,
     Cancel,
     Register(RegistrationKey),
 }

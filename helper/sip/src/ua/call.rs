@@ -10,18 +10,21 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::compose::ResponseHead;
+use super::prack::Confirmed;
+use super::reliable::Reliability;
 use super::session_timer::{Ask, Session, Terms};
 use super::{CallError, CallKey, EndCause, Event};
 use crate::auth::AuthSession;
 use crate::dialog::Dialog;
 use crate::endpoint::{Core, Random};
-use crate::tx::{ClientKey, ServerKey, TimerKey};
+use crate::msg::StatusCode;
+use crate::tx::{ClientKey, Reply, ServerKey, Servers, TimerKey};
 
 #[derive(Debug)]
 pub(crate) struct Call {
@@ -55,6 +58,8 @@ pub(crate) enum State {
 pub(crate) struct Ringing {
     pub(crate) dialog: Dialog,
     pub(crate) invite: ServerKey,
+    /// CSeq of the INVITE, and so of the ACK; the peer's requests since then have higher ones.
+    pub(crate) cseq: u32,
     pub(crate) head: ResponseHead,
     /// Whether the INVITE brought an offer; without one our 2xx does.
     pub(crate) has_offer: bool,
@@ -62,6 +67,8 @@ pub(crate) struct Ringing {
     pub(crate) terms: Option<Terms>,
     /// The last provisional above 100, repeated every minute (RFC 3261 §13.3.1.1).
     pub(crate) provisional: Bytes,
+    /// Provisional responses go reliably.
+    pub(crate) reliability: Option<Box<Reliability>>,
     pub(crate) refresh: Option<TimerKey>,
     pub(crate) limit: Option<TimerKey>,
 }
@@ -97,6 +104,8 @@ pub(crate) struct Outbound {
 pub(crate) struct Early {
     pub(crate) remote_tag: Box<str>,
     pub(crate) remote_seq: Option<u32>,
+    /// A reliable response came in it.
+    pub(crate) confirmed: Option<Box<Confirmed>>,
 }
 
 /// What a call seldom has is boxed: most calls are up and quiet.
@@ -114,6 +123,8 @@ pub(crate) struct Up {
     /// Our re-INVITE.
     pub(crate) ours: Option<Box<OurOffer>>,
     pub(crate) session: Option<Box<Session>>,
+    /// RSeq and CSeq of a reliable response that our 2xx did not wait for.
+    pub(crate) late_prack: Option<(u32, u32)>,
     pub(crate) auth: Option<Box<AuthSession>>,
 }
 
@@ -183,6 +194,10 @@ pub(crate) enum CallTimer {
     RingLimit,
     /// The provisional response is due again.
     Refresh,
+    /// The reliable provisional response is due again.
+    ReliableResend,
+    /// The PRACK is overdue.
+    PrackOverdue,
     /// The un-ACKed 2xx is due again.
     Resend,
     /// The ACK is overdue.
@@ -226,7 +241,10 @@ impl State {
 
     fn timers(&self) -> SmallVec<[TimerKey; 4]> {
         match self {
-            State::Ringing(ringing) => ringing.refresh.into_iter().chain(ringing.limit).collect(),
+            State::Ringing(ringing) => {
+                let reliable = ringing.reliability.iter().flat_map(|reliability| reliability.timers());
+                ringing.refresh.into_iter().chain(ringing.limit).chain(reliable).collect()
+            }
             State::Calling(calling) => calling.limit.into_iter().collect(),
             State::Up(up) => {
                 let unacked = up.unacked.iter().flat_map(|unacked| [unacked.resend, unacked.deadline]);
@@ -258,6 +276,24 @@ impl State {
     }
 }
 
+impl TheirOffer {
+    /// An offer in an UPDATE or PRACK.
+    pub(crate) fn plain(server: ServerKey, head: ResponseHead, cseq: u32, terms: Option<Terms>) -> Self {
+        Self { server, head, invite: false, has_offer: true, cseq, terms }
+    }
+
+    /// Begins its transaction.
+    pub(crate) fn begin(self, servers: &mut Servers, call: CallKey) -> Self {
+        servers.start_plain(self.server, call, self.head.destination);
+        self
+    }
+
+    pub(crate) fn refuse(&self, core: &mut Core, servers: &mut Servers, now: Instant, status: StatusCode) {
+        let response = self.head.response(status.as_u16(), status.reason(), &[], None);
+        servers.reply(core, now, self.server, Reply::Failure, response);
+    }
+}
+
 impl Up {
     pub(crate) fn new(dialog: Dialog, we_called: bool, auth: Option<Box<AuthSession>>) -> Self {
         Self {
@@ -268,6 +304,7 @@ impl Up {
             theirs: None,
             ours: None,
             session: None,
+            late_prack: None,
             auth,
         }
     }

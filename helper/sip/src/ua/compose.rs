@@ -7,20 +7,23 @@ use bytes::{BufMut, Bytes, BytesMut};
 use smallvec::SmallVec;
 
 use super::call::Outbound;
+use super::prack::RELIABLE;
 use super::registration::Binding;
 use super::session_timer::{Ask, TIMER, Terms};
 use crate::dialog::{Dialog, Hop};
-use crate::endpoint::EndpointConfig;
+use crate::endpoint::{EndpointConfig, Reliable};
 use crate::msg::{
     HeaderName, Limits, Message, Method, RequestBuilder, ResponseBuilder, StatusCode, Via, parse_datagram,
 };
 
 /// What this user agent understands (RFC 3261 §20.5).
-pub(crate) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE";
+pub(crate) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, PRACK";
 
 /// The extensions that this user agent knows (RFC 3261 §20.37).
 pub(crate) fn option_tags(config: &EndpointConfig) -> impl Iterator<Item = &'static str> {
-    config.session_timer.is_some().then_some(TIMER).into_iter()
+    let timer = config.session_timer.is_some().then_some(TIMER);
+    let reliable = (config.reliable != Reliable::Off).then_some(RELIABLE);
+    timer.into_iter().chain(reliable)
 }
 
 /// The value of our Supported; empty when there is nothing to tell.
@@ -28,10 +31,13 @@ pub(crate) fn supported(config: &EndpointConfig) -> String {
     option_tags(config).collect::<Vec<_>>().join(", ")
 }
 
-/// Our Supported line, when there is something to tell.
-pub(crate) fn supported_line(config: &EndpointConfig) -> Option<(&'static str, String)> {
-    let tags = supported(config);
-    (!tags.is_empty()).then_some(("Supported", tags))
+/// Our Supported line, when there is something to tell. A request may do `without` an extension.
+pub(crate) fn supported_line(
+    config: &EndpointConfig,
+    without: Option<&str>,
+) -> Option<(&'static str, String)> {
+    let tags: Vec<_> = option_tags(config).filter(|tag| Some(*tag) != without).collect();
+    (!tags.is_empty()).then(|| ("Supported", tags.join(", ")))
 }
 
 /// The lines of our 2xx to an INVITE or UPDATE that say what we support and which session timer it starts.
@@ -39,7 +45,7 @@ pub(crate) fn extension_lines(
     config: &EndpointConfig,
     terms: Option<Terms>,
 ) -> SmallVec<[(&'static str, String); 3]> {
-    supported_line(config).into_iter().chain(terms.iter().flat_map(Terms::lines)).collect()
+    supported_line(config, None).into_iter().chain(terms.iter().flat_map(Terms::lines)).collect()
 }
 
 /// The only body that it understands.
@@ -68,6 +74,9 @@ pub(crate) fn invite(
     branch: &str,
     authorization: &[(&'static str, String)],
 ) -> Option<Bytes> {
+    let without = call.offer.is_none().then_some(RELIABLE);
+    let required = config.reliable == Reliable::Required && without.is_none();
+    let require = required.then(|| ("Require", RELIABLE.to_owned()));
     let mut builder = RequestBuilder::new(&Method::Invite, &call.target)
         .via(via(config, branch))
         .header(HeaderName::MaxForwards, MAX_FORWARDS)
@@ -78,7 +87,9 @@ pub(crate) fn invite(
         .header(HeaderName::Contact, contact(config))
         .header(HeaderName::UserAgent, &config.user_agent)
         .header(HeaderName::Allow, ALLOW);
-    for (name, value) in supported_line(config).into_iter().chain(call.ask.iter().flat_map(Ask::lines)) {
+    for (name, value) in
+        supported_line(config, without).into_iter().chain(require).chain(call.ask.iter().flat_map(Ask::lines))
+    {
         builder = builder.header(name, value);
     }
     for (name, value) in authorization {
@@ -146,8 +157,8 @@ pub(crate) fn in_dialog(
     if refreshes_target {
         builder = builder.header(HeaderName::Allow, ALLOW);
     }
-    // RFC 4028 §7.1 wants it in every request but ACK.
-    if let Some((name, value)) = supported_line(config).filter(|_| *method != Method::Ack) {
+    // RFC 4028 §7.1 wants it in every request but ACK. Our re-INVITEs do not ring.
+    if let Some((name, value)) = supported_line(config, Some(RELIABLE)).filter(|_| *method != Method::Ack) {
         builder = builder.header(name, value);
     }
     for (name, value) in extra {

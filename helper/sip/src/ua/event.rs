@@ -54,7 +54,8 @@ pub enum Event {
     Answered {
         /// The call.
         call: CallKey,
-        /// The SDP answer, or the offer when the dial had none; absent when the peer sent a 2xx without one.
+        /// The SDP answer, that of a reliable provisional response before that of the 2xx; or the offer when the dial had none.
+        /// Absent when the peer sent neither.
         sdp: Option<Bytes>,
     },
     /// The ACK for the 2xx of an inbound call arrived: the call is up.
@@ -161,6 +162,8 @@ pub enum OfferMethod {
     Invite,
     /// An UPDATE (RFC 3311).
     Update,
+    /// A PRACK, while the call still rings (RFC 3262 §5). Refusing it leaves the session as it was.
+    Prack,
 }
 
 /// A new inbound call.

@@ -51,7 +51,7 @@ impl Endpoint {
         }
         check_require(&self.core.config, request)?;
         let sdp = match cseq.method {
-            Method::Invite | Method::Update => {
+            Method::Invite | Method::Update | Method::Prack => {
                 self.admit_transaction()?;
                 sdp_of(request)?
             }
@@ -75,6 +75,7 @@ impl Endpoint {
             Method::Bye => self.receive_bye(now, key, request, (server, head)),
             Method::Invite => self.receive_reinvite(now, key, (request, sdp, terms), (server, head), source),
             Method::Update => self.receive_update(now, key, (request, sdp, terms), (server, head)),
+            Method::Prack => self.receive_prack(now, key, (request, sdp), (server, head)),
             _ => return Err(self.capabilities(true)),
         }
         Ok(())
@@ -176,7 +177,17 @@ impl Endpoint {
             (Some(State::Leaving(_)) | None, _) => (StatusCode::CALL_DOES_NOT_EXIST, &[][..]),
             // An offer while one is open (RFC 3311 §5.2): ours 491, theirs 500.
             (Some(State::Calling(_)), Some(_)) => (StatusCode::REQUEST_PENDING, &[][..]),
-            (Some(State::Ringing(_)), Some(_)) => busy,
+            (Some(State::Ringing(ringing)), Some(_)) => match &mut ringing.reliability {
+                Some(reliability) if reliability.takes_offer() => {
+                    ringing.dialog.refresh_target(request);
+                    let cseq = request.cseq().map_or(0, |cseq| cseq.number);
+                    let offer = TheirOffer::plain(server, head, cseq, None);
+                    reliability.theirs = Some(Box::new(offer.begin(&mut self.servers, key)));
+                    self.core.event(Event::Offer { call: key, sdp, method: OfferMethod::Update });
+                    return;
+                }
+                _ => busy,
+            },
             (Some(State::Up(up)), Some(_)) if up.theirs.is_some() || up.ack_owed.is_some() => busy,
             (Some(State::Up(up)), Some(_)) if up.has_sent_offer() => (StatusCode::REQUEST_PENDING, &[][..]),
             (Some(State::Up(up)), Some(_)) => {
@@ -204,7 +215,7 @@ impl Endpoint {
     }
 
     /// Answers a request other than INVITE from a transaction, so its retransmission gets the same answer.
-    fn reply_plain(
+    pub(super) fn reply_plain(
         &mut self,
         now: Instant,
         key: CallKey,
@@ -221,12 +232,24 @@ impl Endpoint {
 
     /// Accepts the peer's offer.
     pub(crate) fn accept_offer(&mut self, now: Instant, key: CallKey, sdp: &Bytes) -> Result<(), CallError> {
+        if let Some(theirs) = self.take_early_offer(key) {
+            return self.accept_early_offer(now, key, &theirs, sdp);
+        }
         let State::Up(up) = self.calls.live(key)? else { return Err(CallError::WrongState) };
         let theirs = up.theirs.take().ok_or(CallError::WrongState)?;
         let TheirOffer { server, head, invite, has_offer, cseq, terms } = *theirs;
         if invite {
             let kind = SuccessKind { terms, initial: false, offers: !has_offer };
-            send_success(&mut self.core, &mut self.servers, now, key, up, (server, &head, cseq), sdp, kind);
+            send_success(
+                &mut self.core,
+                &mut self.servers,
+                now,
+                key,
+                up,
+                (server, &head, cseq),
+                Some(sdp),
+                kind,
+            );
         } else {
             let contact = compose::contact(&self.core.config);
             let extra = compose::extension_lines(&self.core.config, terms);
@@ -247,10 +270,14 @@ impl Endpoint {
     pub(crate) fn refuse_offer(&mut self, now: Instant, key: CallKey, status: u16) -> Result<(), CallError> {
         let status = StatusCode::new(status).filter(|status| status.is_failure());
         let status = status.ok_or(CallError::Invalid { field: "status" })?;
+        if let Some(theirs) = self.take_early_offer(key) {
+            theirs.refuse(&mut self.core, &mut self.servers, now, status);
+            self.confirmed(now, key);
+            return Ok(());
+        }
         let State::Up(up) = self.calls.live(key)? else { return Err(CallError::WrongState) };
         let theirs = up.theirs.take().ok_or(CallError::WrongState)?;
-        let response = theirs.head.response(status.as_u16(), status.reason(), &[], None);
-        self.servers.reply(&mut self.core, now, theirs.server, Reply::Failure, response);
+        theirs.refuse(&mut self.core, &mut self.servers, now, status);
         Ok(())
     }
 }

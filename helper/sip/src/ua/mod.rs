@@ -1,7 +1,7 @@
 //! The user agent: calls in both directions, registrations, and what their owner sees of them.
 //!
 //! Reading order: [`event`] and [`dial`] (the border), `call` (its states), `uas`, `uac`,
-//! `delayed`, `in_dialog`, `success`, `reoffer`, `session_timer`, `refresh`, `bye` (what moves them), `registration` and `register`, `compose` (what goes on the wire), `guard` (what may not).
+//! `prack`, `reliable`, `delayed`, `in_dialog`, `success`, `reoffer`, `session_timer`, `refresh`, `bye` (what moves them), `registration` and `register`, `compose` (what goes on the wire), `guard` (what may not).
 
 mod bye;
 mod call;
@@ -11,9 +11,11 @@ mod dial;
 mod event;
 mod guard;
 mod in_dialog;
+mod prack;
 mod refresh;
 mod register;
 mod registration;
+mod reliable;
 mod reoffer;
 mod session_timer;
 mod success;
@@ -25,5 +27,6 @@ pub use dial::{CallError, Credentials, Dial, DialError};
 pub use event::{CallKey, EndCause, Event, Incoming, OfferMethod, Output, Party, RegistrationKey, Rejection};
 pub(crate) use registration::Registrations;
 pub use registration::{RegisterError, Registration};
+pub(crate) use reliable::abandon_early_offer;
 pub(crate) use session_timer::{LEAST_INTERVAL, MOST_INTERVAL};
 pub(crate) use uas::{check_request_uri, check_require};

@@ -95,7 +95,7 @@ pub(crate) fn send_success(
     key: CallKey,
     up: &mut Up,
     (server, head, cseq): (ServerKey, &ResponseHead, u32),
-    sdp: &Bytes,
+    sdp: Option<&Bytes>,
     SuccessKind { terms, initial, offers }: SuccessKind,
 ) {
     let contact = compose::contact(&core.config);
@@ -103,9 +103,9 @@ pub(crate) fn send_success(
     let mut lines = if initial { record_route(&up.dialog) } else { Vec::new() };
     lines.extend([("Contact", contact.as_str()), ("Allow", ALLOW), ("Server", &core.config.user_agent)]);
     lines.extend(extra.iter().map(|(name, value)| (*name, value.as_str())));
-    let response = head.response(200, "OK", &lines, Some(sdp));
+    let response = head.response(200, "OK", &lines, sdp);
     servers.reply(core, now, server, Reply::Success, response.clone());
-    up.agree(core, now, key, terms, Some(sdp));
+    up.agree(core, now, key, terms, sdp);
     let timers = core.config.timers;
     up.unacked = Some(Box::new(Unacked {
         cseq,

@@ -58,10 +58,8 @@ impl Endpoint {
         };
         match calling {
             _ if status == StatusCode::TRYING => {}
-            Some((key, calling)) if status.is_provisional() => {
-                note_early_dialog(calling, response);
-                let early_media = body_of(response);
-                self.core.event(Event::Ringing { call: key, status: status.as_u16(), early_media });
+            Some((key, _)) if status.is_provisional() => {
+                self.early_response(now, (client, key), response, status);
             }
             Some((key, _)) if status.is_success() => self.call_answered(now, client, key, response),
             Some((key, _)) => self.call_refused(now, key, response, status),
@@ -72,11 +70,12 @@ impl Endpoint {
 
     /// The first 2xx: the call is up. ACK, unless the 2xx brings an offer that is to be answered in it.
     fn call_answered(&mut self, now: Instant, client: ClientKey, key: CallKey, response: &Message) {
-        let Some(Call { mut name, state: State::Calling(calling) }) = self.calls.take(&mut self.core, key)
+        let Some(Call { mut name, state: State::Calling(mut calling) }) =
+            self.calls.take(&mut self.core, key)
         else {
             return;
         };
-        let sdp = body_of(response);
+        let mut sdp = body_of(response);
         let ack_is_owed = calling.outbound.offer.is_none() && sdp.is_some();
         let dialog = match ack_is_owed {
             true => self.dialog_of(client, response),
@@ -86,8 +85,14 @@ impl Endpoint {
             name.end(&mut self.core, EndCause::ProtocolError { what: "Malformed 2xx" });
             return;
         };
-        let early = calling.early.iter().find(|early| early.remote_tag == dialog.remote_tag);
-        dialog.remote_seq = early.and_then(|early| early.remote_seq);
+        if let Some(early) = calling.early(&dialog.remote_tag.clone()) {
+            dialog.remote_seq = early.remote_seq;
+            if let Some(confirmed) = early.confirmed.take() {
+                dialog.local_seq = confirmed.dialog.local_seq;
+                // An answer came already: what the 2xx says is no other (RFC 3261 §13.2.1).
+                sdp = confirmed.answer.or(sdp);
+            }
+        }
         let mut up = Up::new(dialog, true, calling.auth);
         let sent = calling.outbound.offer.as_ref();
         up.adopt(&mut self.core, now, key, (calling.outbound.ask, response), sent);
@@ -275,12 +280,12 @@ fn outbound(core: &mut Core, dial: Dial) -> Outbound {
 }
 
 /// A provisional response with a To tag makes an early dialog (RFC 3261 §12.1).
-fn note_early_dialog(calling: &mut Calling, response: &Message) {
+pub(super) fn note_early_dialog(calling: &mut Calling, response: &Message) {
     let Ok(to) = response.to() else { return };
     let Some(tag) = to.tag() else { return };
     let known = calling.early.iter().any(|early| *early.remote_tag == *tag);
     if !known && calling.early.len() < MAX_FORKS {
-        calling.early.push(Early { remote_tag: tag.into(), remote_seq: None });
+        calling.early.push(Early { remote_tag: tag.into(), remote_seq: None, confirmed: None });
     }
 }
 

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::call::{Call, CallTimer, Ringing, State, Up};
 use super::compose::{self, ALLOW, ResponseHead, SDP};
+use super::reliable::{Reliability, abandon_early_offer};
 use super::session_timer::Terms;
 use super::success::{SuccessKind, send_success};
 use super::{CallError, CallKey, EndCause, Event, Incoming, Party, Rejection, guard};
@@ -17,7 +18,7 @@ use crate::msg::{HeaderName, Message, NameAddr, ResponseBuilder, Scheme, StatusC
 use crate::tx::{Reply, ServerKey};
 
 /// How often a provisional response above 100 is repeated (RFC 3261 §13.3.1.1).
-const REFRESH: Duration = Duration::from_secs(60);
+pub(super) const REFRESH: Duration = Duration::from_secs(60);
 
 impl Endpoint {
     /// An INVITE outside a dialog, not seen before.
@@ -64,10 +65,12 @@ impl Endpoint {
         let ringing = Ringing {
             dialog,
             invite: server,
+            cseq,
             head,
             has_offer: offer.is_some(),
             terms,
             provisional: Bytes::new(),
+            reliability: Reliability::of(&mut self.core, request),
             refresh: None,
             limit: Some(limit),
         };
@@ -117,6 +120,9 @@ impl Endpoint {
         sdp: Option<&Bytes>,
     ) -> Result<(), CallError> {
         let State::Ringing(ringing) = self.calls.live(key)? else { return Err(CallError::WrongState) };
+        if ringing.reliability.is_some() {
+            return self.send_reliable(now, key, status, sdp);
+        }
         let contact = compose::contact(&self.core.config);
         let mut lines = record_route(&ringing.dialog);
         lines.extend([
@@ -124,7 +130,7 @@ impl Endpoint {
             ("Allow", ALLOW),
             ("Server", &self.core.config.user_agent),
         ]);
-        let supported = compose::supported_line(&self.core.config);
+        let supported = compose::supported_line(&self.core.config, None);
         lines.extend(supported.iter().map(|(name, value)| (*name, value.as_str())));
         let response = ringing.head.response(status.as_u16(), status.reason(), &lines, sdp);
         ringing.provisional = response.clone();
@@ -136,17 +142,22 @@ impl Endpoint {
 
     /// Sends 200 and waits for the ACK.
     pub(crate) fn send_answer(&mut self, now: Instant, key: CallKey, sdp: &Bytes) -> Result<(), CallError> {
-        if !matches!(self.calls.live(key)?, State::Ringing(_)) {
-            return Err(CallError::WrongState);
+        if self.hold_answer(key, sdp)? {
+            return Ok(());
         }
         let Some(Call { name, state: State::Ringing(ringing) }) = self.calls.take(&mut self.core, key) else {
             return Err(CallError::WrongState);
         };
-        let Ringing { dialog, invite, head, has_offer, terms, .. } = *ringing;
+        let Ringing { dialog, invite, cseq, head, has_offer, terms, reliability, .. } = *ringing;
         let mut up = Box::new(Up::new(dialog, false, None));
-        let cseq = up.dialog.remote_seq.unwrap_or(0);
+        up.late_prack = reliability.as_ref().and_then(|reliability| Some((reliability.awaited()?, cseq)));
+        let answered = reliability.and_then(|reliability| reliability.answer);
         let kind = SuccessKind { terms, initial: true, offers: !has_offer };
-        send_success(&mut self.core, &mut self.servers, now, key, &mut up, (invite, &head, cseq), sdp, kind);
+        let body = if answered.is_some() { None } else { Some(sdp) };
+        send_success(&mut self.core, &mut self.servers, now, key, &mut up, (invite, &head, cseq), body, kind);
+        if let (Some(session), Some(answered)) = (&mut up.session, answered) {
+            session.sdp = answered;
+        }
         self.calls.put(name, State::Up(up));
         Ok(())
     }
@@ -187,8 +198,9 @@ impl Endpoint {
         lines: &[(&str, &str)],
         cause: EndCause,
     ) {
-        let Some(Call { mut name, state }) = self.calls.take(&mut self.core, key) else { return };
-        if let State::Ringing(ringing) = &state {
+        let Some(Call { mut name, mut state }) = self.calls.take(&mut self.core, key) else { return };
+        if let State::Ringing(ringing) = &mut state {
+            abandon_early_offer(&mut self.core, &mut self.servers, now, ringing);
             let lines: Vec<_> =
                 lines.iter().copied().chain([("Server", self.core.config.user_agent.as_str())]).collect();
             let response = ringing.head.response(status.as_u16(), reason, &lines, None);
@@ -233,6 +245,9 @@ impl Endpoint {
     }
 
     pub(crate) fn refresh_provisional(&mut self, now: Instant, key: CallKey) {
+        if self.refresh_reliable(now, key) {
+            return;
+        }
         let Some(State::Ringing(ringing)) = self.calls.state(key) else { return };
         ringing.refresh = Some(self.core.arm_call(now + REFRESH, key, CallTimer::Refresh));
         let response = ringing.provisional.clone();
