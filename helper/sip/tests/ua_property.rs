@@ -26,7 +26,29 @@ enum Op {
     Drain(bool),
 }
 
-const METHODS: [&str; 9] = ["INVITE", "ACK", "BYE", "CANCEL", "UPDATE", "OPTIONS", "INFO", "INVITE", "PRACK"];
+const METHODS: [&str; 12] = [
+    "INVITE", "ACK", "BYE", "CANCEL", "UPDATE", "OPTIONS", "INFO", "INVITE", "REFER", "NOTIFY", "NOTIFY",
+    "PRACK",
+];
+/// Headers and bodies of requests.
+const BODIES: [(&str, &str); 10] = [
+    ("", ""),
+    ("Content-Type: application/sdp\r\n", OFFER),
+    ("Require: x\r\n", ""),
+    ("Content-Type: application/dtmf-relay\r\n", "Signal=1\r\n"),
+    (
+        "Refer-To: <sip:2@h>\r\nEvent: refer\r\nSubscription-State: active\r\nContent-Type: message/sipfrag\r\n",
+        "SIP/2.0 180 x",
+    ),
+    (
+        "Refer-To: <sip:2@h>\r\nEvent: refer\r\nSubscription-State: terminated\r\nContent-Type: message/sipfrag\r\n",
+        "SIP/2.0 200 x",
+    ),
+    ("Supported: timer\r\nAllow: UPDATE\r\nSession-Expires: 90;refresher=uac\r\n", ""),
+    ("Supported: timer\r\nSession-Expires: 300\r\nContent-Type: application/sdp\r\n", OFFER),
+    ("Require: 100rel\r\nContent-Type: application/sdp\r\n", OFFER),
+    ("k: 100rel, timer\r\n", ""),
+];
 const STATUSES: [&str; 19] = [
     "100 Trying",
     "180 Ringing",
@@ -48,18 +70,17 @@ const STATUSES: [&str; 19] = [
     "180 Reliable",
     "183 Reliable",
 ];
-const TIMER: &str = "Supported: timer\r\nAllow: UPDATE\r\n";
 const CHALLENGES: &str = "WWW-Authenticate: Digest realm=\"r\", nonce=\"n\", qop=\"auth\"\r\n\
      Proxy-Authenticate: Digest realm=\"p\", nonce=\"n\"\r\n";
 
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
-        6 => (0..METHODS.len(), 0..3usize, 0..4usize, 0..3usize, 0..5u32, 0..7usize).prop_map(
+        6 => (0..METHODS.len(), 0..3usize, 0..4usize, 0..3usize, 0..5u32, 0..BODIES.len()).prop_map(
             |(method, call, branch, tag, cseq, body)| Op::Request { method, call, branch, tag, cseq, body }
         ),
         6 => (0..64usize, 0..STATUSES.len(), 0..2usize, any::<bool>())
             .prop_map(|(request, status, tag, contact)| Op::Respond { request, status, tag, contact }),
-        6 => (0..12usize, 0..6usize).prop_map(|(kind, call)| Op::Command { kind, call }),
+        6 => (0..17usize, 0..6usize).prop_map(|(kind, call)| Op::Command { kind, call }),
         3 => prop_oneof![Just(1u64), Just(500), Just(4_000), Just(33_000), Just(70_000), Just(500_000)].prop_map(Op::Advance),
         1 => Just(Op::TransportError),
         1 => any::<bool>().prop_map(Op::Drain),
@@ -91,7 +112,14 @@ impl Ledger {
             | Event::Reanswered { call, .. }
             | Event::Refreshed { call, .. }
             | Event::ReofferRefused { call, .. }
-            | Event::Ended { call, .. } => call,
+            | Event::ReofferDue { call }
+            | Event::Ended { call, .. }
+            | Event::ReferAccepted { call }
+            | Event::ReferProgress { call, .. }
+            | Event::ReferRefused { call, .. }
+            | Event::ReferRequested { call, .. }
+            | Event::InfoDtmf { call, .. }
+            | Event::InfoRefused { call, .. } => call,
             Event::Registered { .. }
             | Event::RegistrationFailed { .. }
             | Event::Unregistered { .. }
@@ -119,6 +147,12 @@ fn command(endpoint: &mut Endpoint, now: Instant, kind: usize, call: CallKey) {
         6 => endpoint.answer_offer(now, call, sdp()),
         7 => endpoint.reject_offer(now, call, 488),
         8 => endpoint.reoffer(now, call, sdp()),
+        10 => endpoint.refer(now, call, "sip:2345678@10.0.0.9"),
+        11 => endpoint.accept_refer(now, call),
+        12 => endpoint.reject_refer(now, call, 603),
+        13 => endpoint.notify_refer(now, call, 180, false),
+        14 => endpoint.notify_refer(now, call, 200, true),
+        15 => endpoint.send_info_dtmf(now, call, '5', Duration::from_millis(160)),
         _ => endpoint.ack_with(now, call, sdp()),
     };
 }
@@ -134,7 +168,7 @@ fn dial(endpoint: &mut Endpoint, now: Instant, to: SocketAddr, kind: usize) -> O
 }
 
 fn config(address: SocketAddr, extensions: bool) -> EndpointConfig {
-    let mut config = EndpointConfig::new(address);
+    let mut config = EndpointConfig { allow_refer: true, ..EndpointConfig::new(address) };
     config.session_timer = extensions.then(SessionTimer::default);
     config.reliable = if extensions { Reliable::Required } else { Reliable::Off };
     config
@@ -156,21 +190,11 @@ fn run_against_chaos(extensions: bool, ops: Vec<Op>) {
         match op {
             Op::Request { method, call, branch, tag, cseq, body } => {
                 let tag = [String::new(), tags[call].clone(), "wrong".to_owned()][tag].clone();
-                let (headers, body) = [
-                    (CONTACT.to_owned(), ""),
-                    (format!("{CONTACT}Content-Type: application/sdp\r\n"), OFFER),
-                    (format!("{CONTACT}Require: x\r\n"), ""),
-                    (format!("{CONTACT}{TIMER}Session-Expires: 90;refresher=uac\r\n"), ""),
-                    (
-                        format!("{CONTACT}{TIMER}Session-Expires: 300\r\nContent-Type: application/sdp\r\n"),
-                        OFFER,
-                    ),
-                    (format!("{CONTACT}Require: 100rel\r\nContent-Type: application/sdp\r\n"), OFFER),
-                    (format!("{CONTACT}k: 100rel, timer\r\n"), ""),
-                ][body]
-                    .clone();
+                let (headers, body) = BODIES[body];
+                let headers = format!("{CONTACT}{headers}");
                 let branch = format!("b{call}{branch}");
-                let headers = format!("{headers}{}", if method == 8 { &racks[call] } else { "" });
+                let headers =
+                    format!("{headers}{}", if METHODS[method] == "PRACK" { &racks[call] } else { "" });
                 let text = request(METHODS[method], cseq, &tag, &branch, &headers, body);
                 bench.receive(&text.replace("a:b##c", &format!("call{call}")));
             }
@@ -256,7 +280,7 @@ fn link_op() -> impl Strategy<Value = LinkOp> {
         2 => Just(LinkOp::DeliverLast),
         1 => Just(LinkOp::Lose),
         1 => Just(LinkOp::Repeat),
-        8 => (0..2usize, 0..12usize, 0..3usize)
+        8 => (0..2usize, 0..17usize, 0..3usize)
             .prop_map(|(end, kind, call)| LinkOp::Command { end, kind, call }),
         3 => prop_oneof![Just(1u64), Just(500), Just(2_500), Just(9_000), Just(33_000), Just(500_000)].prop_map(LinkOp::Advance),
     ]

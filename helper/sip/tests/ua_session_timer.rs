@@ -478,6 +478,42 @@ fn refresh_after_a_glare_is_sent_again() {
 }
 
 #[test]
+fn refresh_that_waits_is_dropped_when_the_peers_own_change_comes_first() {
+    let mut bench = bench();
+    let (call, invite) = dialled(&mut bench, "Session-Expires: 600;refresher=uac\r\n");
+    bench.advance(300_000);
+    let refresh = bench.next();
+    bench.receive(&refresh.response("491 Request Pending", "", "", ""));
+    let headers = format!("{ANSWER_HEADERS}Supported: timer\r\nSession-Expires: 600;refresher=uas\r\n");
+    bench.receive(&invite.peer_request("INVITE", 1, &headers, OFFER));
+    bench.run(|e, now| e.answer_offer(now, call, sdp(ANSWER))).unwrap();
+    bench.receive(&invite.peer_request("ACK", 1, "", ""));
+    bench.sent.clear();
+    bench.events.clear();
+    bench.advance(299_999);
+    bench.assert_quiet();
+    bench.advance(1);
+    assert_eq!(bench.next().body(), ANSWER);
+}
+
+#[test]
+fn owners_change_takes_the_place_of_a_refresh_that_waits() {
+    let mut bench = bench();
+    let (call, _) = dialled(&mut bench, "Session-Expires: 600;refresher=uac\r\n");
+    bench.advance(300_000);
+    let refresh = bench.next();
+    bench.receive(&refresh.response("491 Request Pending", "", "", ""));
+    bench.next();
+    bench.run(|e, now| e.reoffer(now, call, sdp(ANSWER))).unwrap();
+    bench.assert_quiet();
+    bench.advance(4_000);
+    let change = bench.next();
+    assert_eq!(change.body(), ANSWER);
+    bench.receive(&change.response("200 OK", "", ANSWER_HEADERS, OFFER));
+    assert_eq!(bench.event(), Event::Reanswered { call, sdp: Some(sdp(OFFER)) });
+}
+
+#[test]
 fn interval_in_a_2xx_below_the_floor_does_not_drive_us() {
     let mut bench = bench();
     dialled(&mut bench, &format!("{ALLOWS}Session-Expires: 2;refresher=uac\r\n"));

@@ -30,6 +30,8 @@ pub struct EndpointConfig {
     pub session_timer: Option<SessionTimer>,
     /// Whether provisional responses are confirmed by PRACK (RFC 3262).
     pub reliable: Reliable,
+    /// Whether the peer of a call may ask us to call somebody else (REFER, RFC 3515); without it the answer is 603.
+    pub allow_refer: bool,
 }
 
 impl EndpointConfig {
@@ -46,6 +48,7 @@ impl EndpointConfig {
             auto_trying_after: Duration::ZERO,
             session_timer: None,
             reliable: Reliable::Off,
+            allow_refer: false,
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::msg::{
     validate_request, validate_response,
 };
 use crate::tx::{ClientKey, ClientNotice, ClientTx, Purpose, ServerKey, ServerNotice};
-use crate::ua::compose::{ALLOW, SDP, supported};
+use crate::ua::compose::{SDP, allow, supported};
 use crate::ua::{CallTimer, EndCause, State, abandon_early_offer, check_request_uri, check_require};
 
 impl Endpoint {
@@ -104,21 +104,29 @@ impl Endpoint {
             self.authenticate(now, source, request, via)?;
         }
         match request.method() {
-            Some(Method::Invite | Method::Bye | Method::Update | Method::Prack | Method::Options)
-                if in_dialog =>
-            {
-                self.receive_in_dialog(now, source, request, via, server)
-            }
+            Some(
+                Method::Invite
+                | Method::Bye
+                | Method::Update
+                | Method::Prack
+                | Method::Options
+                | Method::Info
+                | Method::Refer
+                | Method::Notify,
+            ) if in_dialog => self.receive_in_dialog(now, source, request, via, server),
             Some(Method::Invite) => self.receive_invite(now, source, request, via, server),
             Some(Method::Options) => {
                 check_request_uri(request)?;
                 check_require(&self.core.config, request)?;
                 Err(self.capabilities(false))
             }
-            Some(Method::Bye | Method::Update | Method::Prack) => {
+            // Only within a call could it be granted.
+            Some(Method::Refer) => Err(Fault::new(StatusCode::DECLINE)),
+            Some(Method::Bye | Method::Update | Method::Prack | Method::Notify) => {
                 Err(Fault::new(StatusCode::CALL_DOES_NOT_EXIST))
             }
-            _ => Err(Fault::new(StatusCode::METHOD_NOT_ALLOWED).header(HeaderName::Allow, ALLOW.to_owned())),
+            _ => Err(Fault::new(StatusCode::METHOD_NOT_ALLOWED)
+                .header(HeaderName::Allow, allow(&self.core.config).to_owned())),
         }
     }
 
@@ -131,7 +139,7 @@ impl Endpoint {
             Fault::new(StatusCode::OK)
         };
         answer
-            .header(HeaderName::Allow, ALLOW.to_owned())
+            .header(HeaderName::Allow, allow(&self.core.config).to_owned())
             .header(HeaderName::Accept, SDP.to_owned())
             .header(HeaderName::Supported, supported(&self.core.config))
     }
@@ -155,6 +163,9 @@ impl Endpoint {
                     Purpose::Bye => self.bye_response(now, client, response),
                     Purpose::Register(key) => self.register_response(now, key, client, response),
                     Purpose::Prack => self.prack_response(now, client, response),
+                    Purpose::Refer => self.refer_response(now, client, response),
+                    Purpose::Notify => self.notify_response(now, client, response),
+                    Purpose::Info => self.info_response(now, client, response),
                     Purpose::Cancel => {}
                 }
                 self.cancel_if_wanted(now, client);
@@ -186,6 +197,8 @@ impl Endpoint {
             Fire::Call(call, CallTimer::OfferLimit) => self.reoffer_limit(now, call),
             Fire::Call(call, CallTimer::OfferRetry) => self.reoffer_retry(now, call),
             Fire::Call(call, CallTimer::Session) => self.session_due(now, call),
+            Fire::Call(call, CallTimer::ReferSilence) => self.refer_silence(call),
+            Fire::Call(call, CallTimer::ReferredLimit) => self.referred_limit(now, call),
         }
     }
 
@@ -232,6 +245,9 @@ impl Endpoint {
             (Purpose::Bye, Some(State::Leaving(leaving))) if leaving.bye == client => {
                 self.forget_leaving(call)
             }
+            (Purpose::Refer, Some(State::Up(_))) => self.refer_unanswered(call, client, &cause),
+            (Purpose::Notify, Some(State::Up(_))) => self.notify_unanswered(call, client),
+            (Purpose::Info, Some(State::Up(_))) => self.info_unanswered(call, client, &cause),
             _ => {}
         }
     }

@@ -27,6 +27,9 @@ pub(crate) enum Purpose {
     /// Confirms a reliable provisional response.
     Prack,
     Cancel,
+    Refer,
+    Notify,
+    Info,
     Register(RegistrationKey),
 }
 

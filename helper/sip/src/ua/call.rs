@@ -16,6 +16,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::compose::ResponseHead;
+use super::extras::Extras;
 use super::prack::Confirmed;
 use super::reliable::Reliability;
 use super::session_timer::{Ask, Session, Terms};
@@ -125,6 +126,8 @@ pub(crate) struct Up {
     pub(crate) session: Option<Box<Session>>,
     /// RSeq and CSeq of a reliable response that our 2xx did not wait for.
     pub(crate) late_prack: Option<(u32, u32)>,
+    /// Transfers and INFO.
+    pub(crate) extras: Option<Box<Extras>>,
     pub(crate) auth: Option<Box<AuthSession>>,
 }
 
@@ -176,8 +179,8 @@ pub(crate) struct OurOffer {
 pub(crate) enum OfferPhase {
     /// The re-INVITE is out; `limit` ends the wait for its final response.
     Sent { invite: ClientKey, limit: TimerKey },
-    /// 491: it is sent again when `retry` fires.
-    Waiting { retry: TimerKey },
+    /// 491: it is sent again when `retry` fires, unless the session has changed meanwhile and the body with it.
+    Waiting { retry: TimerKey, outdated: bool },
 }
 
 #[derive(Debug)]
@@ -210,6 +213,10 @@ pub(crate) enum CallTimer {
     OfferRetry,
     /// The session is to be refreshed, or over.
     Session,
+    /// Nothing is heard of our REFER any more.
+    ReferSilence,
+    /// The peer's REFER has been undecided, or without a result, for too long.
+    ReferredLimit,
 }
 
 impl CallName {
@@ -249,11 +256,10 @@ impl State {
             State::Up(up) => {
                 let unacked = up.unacked.iter().flat_map(|unacked| [unacked.resend, unacked.deadline]);
                 let owed = up.ack_owed.iter().map(|owed| owed.limit);
-                unacked
-                    .chain(up.ours.iter().map(|ours| ours.timer()))
-                    .chain(owed)
-                    .chain(up.session.iter().map(|session| session.timer))
-                    .collect()
+                let extras = up.extras.iter().flat_map(|extras| extras.timers());
+                let ours = up.ours.iter().map(|ours| ours.timer());
+                let session = up.session.iter().map(|session| session.timer);
+                unacked.chain(ours).chain(owed).chain(extras).chain(session).collect()
             }
             State::Leaving(_) => SmallVec::new(),
         }
@@ -305,6 +311,7 @@ impl Up {
             ours: None,
             session: None,
             late_prack: None,
+            extras: None,
             auth,
         }
     }
@@ -321,7 +328,7 @@ impl OurOffer {
     pub(crate) fn timer(&self) -> TimerKey {
         match self.phase {
             OfferPhase::Sent { limit, .. } => limit,
-            OfferPhase::Waiting { retry } => retry,
+            OfferPhase::Waiting { retry, .. } => retry,
         }
     }
 }

@@ -17,7 +17,12 @@ use crate::msg::{
 };
 
 /// What this user agent understands (RFC 3261 §20.5).
-pub(crate) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, PRACK";
+pub(crate) fn allow(config: &EndpointConfig) -> &'static str {
+    match config.allow_refer {
+        true => "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, PRACK, INFO, NOTIFY, REFER",
+        false => "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, PRACK, INFO, NOTIFY",
+    }
+}
 
 /// The extensions that this user agent knows (RFC 3261 §20.37).
 pub(crate) fn option_tags(config: &EndpointConfig) -> impl Iterator<Item = &'static str> {
@@ -48,7 +53,7 @@ pub(crate) fn extension_lines(
     supported_line(config, None).into_iter().chain(terms.iter().flat_map(Terms::lines)).collect()
 }
 
-/// The only body that it understands.
+/// The only body of a session that it understands.
 pub(crate) const SDP: &str = "application/sdp";
 
 const MAX_FORWARDS: u8 = 70;
@@ -86,7 +91,7 @@ pub(crate) fn invite(
         .header(HeaderName::CSeq, format_args!("{cseq} INVITE"))
         .header(HeaderName::Contact, contact(config))
         .header(HeaderName::UserAgent, &config.user_agent)
-        .header(HeaderName::Allow, ALLOW);
+        .header(HeaderName::Allow, allow(config));
     for (name, value) in
         supported_line(config, without).into_iter().chain(require).chain(call.ask.iter().flat_map(Ask::lines))
     {
@@ -120,7 +125,7 @@ pub(crate) fn register(
         .header(HeaderName::CallId, &binding.call_id)
         .header(HeaderName::CSeq, format_args!("{cseq} REGISTER"))
         .header(HeaderName::Contact, format_args!("<{}>;expires={expires}", binding.contact))
-        .header(HeaderName::Allow, ALLOW)
+        .header(HeaderName::Allow, allow(config))
         .header(HeaderName::UserAgent, &config.user_agent);
     for (name, value) in authorization {
         builder = builder.header(*name, value);
@@ -136,6 +141,18 @@ pub(crate) fn in_dialog(
     (cseq, branch): (u32, &str),
     extra: &[(&'static str, String)],
     sdp: Option<&Bytes>,
+) -> Option<(SocketAddr, Bytes)> {
+    request(config, dialog, method, (cseq, branch), extra, sdp.map(|sdp| (SDP, sdp)))
+}
+
+/// A request inside a dialog with a body of any type, and where it goes.
+pub(crate) fn request(
+    config: &EndpointConfig,
+    dialog: &Dialog,
+    method: &Method,
+    (cseq, branch): (u32, &str),
+    headers: &[(&'static str, String)],
+    body: Option<(&str, &Bytes)>,
 ) -> Option<(SocketAddr, Bytes)> {
     let Hop { uri, routes, destination } = dialog.next_hop(config.contact);
     let mut builder = RequestBuilder::new(method, uri)
@@ -155,17 +172,17 @@ pub(crate) fn in_dialog(
     }
     builder = builder.header(HeaderName::UserAgent, &config.user_agent);
     if refreshes_target {
-        builder = builder.header(HeaderName::Allow, ALLOW);
+        builder = builder.header(HeaderName::Allow, allow(config));
     }
     // RFC 4028 §7.1 wants it in every request but ACK. Our re-INVITEs do not ring.
     if let Some((name, value)) = supported_line(config, Some(RELIABLE)).filter(|_| *method != Method::Ack) {
         builder = builder.header(name, value);
     }
-    for (name, value) in extra {
+    for (name, value) in headers {
         builder = builder.header(*name, value);
     }
-    if let Some(sdp) = sdp {
-        builder = builder.body(SDP, sdp.clone());
+    if let Some((content_type, body)) = body {
+        builder = builder.body(content_type, body.clone());
     }
     Some((destination, builder.build().ok()?))
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::bye::abandon_offers;
 use super::call::{OfferPhase, State, TheirOffer, Up};
-use super::compose::{self, ALLOW, ResponseHead};
+use super::compose::{self, ResponseHead};
 use super::delayed::pay_ack;
 use super::session_timer::Terms;
 use super::success::{SuccessKind, send_success};
@@ -46,7 +46,10 @@ impl Endpoint {
             (Order::Old, _) => {
                 return Err(Fault::because(StatusCode::SERVER_INTERNAL_ERROR, "CSeq Out Of Order"));
             }
-            (Order::Same, Method::Invite) => return Err(Fault::new(StatusCode::LOOP_DETECTED)),
+            // What has been acted upon came again on another way.
+            (Order::Same, Method::Invite | Method::Info | Method::Refer | Method::Notify) => {
+                return Err(Fault::new(StatusCode::LOOP_DETECTED));
+            }
             (Order::New | Order::Same, _) => {}
         }
         check_require(&self.core.config, request)?;
@@ -54,6 +57,10 @@ impl Endpoint {
             Method::Invite | Method::Update | Method::Prack => {
                 self.admit_transaction()?;
                 sdp_of(request)?
+            }
+            Method::Info | Method::Refer | Method::Notify => {
+                self.admit_transaction()?;
+                None
             }
             _ => None,
         };
@@ -76,6 +83,9 @@ impl Endpoint {
             Method::Invite => self.receive_reinvite(now, key, (request, sdp, terms), (server, head), source),
             Method::Update => self.receive_update(now, key, (request, sdp, terms), (server, head)),
             Method::Prack => self.receive_prack(now, key, (request, sdp), (server, head)),
+            Method::Info => self.receive_info(now, key, request, (server, head)),
+            Method::Refer => self.receive_refer(now, key, request, (server, head)),
+            Method::Notify => self.receive_notify(now, key, request, (server, head)),
             _ => return Err(self.capabilities(true)),
         }
         Ok(())
@@ -170,7 +180,7 @@ impl Endpoint {
         let contact = compose::contact(&self.core.config);
         let in_force = matches!(self.calls.state(key), Some(State::Up(_)));
         let extra = compose::extension_lines(&self.core.config, terms.filter(|_| in_force));
-        let mut accepted = vec![("Contact", contact.as_str()), ("Allow", ALLOW)];
+        let mut accepted = vec![("Contact", contact.as_str()), ("Allow", compose::allow(&self.core.config))];
         accepted.extend(extra.iter().map(|(name, value)| (*name, value.as_str())));
         let busy = (StatusCode::SERVER_INTERNAL_ERROR, &pending[..]);
         let (status, lines) = match (self.calls.state(key), &sdp) {
@@ -238,6 +248,7 @@ impl Endpoint {
         let State::Up(up) = self.calls.live(key)? else { return Err(CallError::WrongState) };
         let theirs = up.theirs.take().ok_or(CallError::WrongState)?;
         let TheirOffer { server, head, invite, has_offer, cseq, terms } = *theirs;
+        up.outdate_offer();
         if invite {
             let kind = SuccessKind { terms, initial: false, offers: !has_offer };
             send_success(
@@ -255,7 +266,7 @@ impl Endpoint {
             let extra = compose::extension_lines(&self.core.config, terms);
             let mut lines = vec![
                 ("Contact", contact.as_str()),
-                ("Allow", ALLOW),
+                ("Allow", compose::allow(&self.core.config)),
                 ("Server", &self.core.config.user_agent),
             ];
             lines.extend(extra.iter().map(|(name, value)| (*name, value.as_str())));

@@ -1,7 +1,9 @@
 //! The user agent: calls in both directions, registrations, and what their owner sees of them.
 //!
 //! Reading order: [`event`] and [`dial`] (the border), `call` (its states), `uas`, `uac`,
-//! `prack`, `reliable`, `delayed`, `in_dialog`, `success`, `reoffer`, `session_timer`, `refresh`, `bye` (what moves them), `registration` and `register`, `compose` (what goes on the wire), `guard` (what may not).
+//! `prack`, `reliable`, `delayed`, `in_dialog`, `success`, `reoffer`, `session_timer`, `refresh`, `bye` (what moves them),
+//! `extras`, `refer`, `referred`, `info` (what else it may do), `registration` and `register`, `compose` (what goes on the
+//! wire), `guard` (what may not).
 
 mod bye;
 mod call;
@@ -9,9 +11,13 @@ pub(crate) mod compose;
 mod delayed;
 mod dial;
 mod event;
+mod extras;
 mod guard;
 mod in_dialog;
+mod info;
 mod prack;
+mod refer;
+mod referred;
 mod refresh;
 mod register;
 mod registration;

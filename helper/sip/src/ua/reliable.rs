@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::call::{CallTimer, Ringing, State, TheirOffer};
-use super::compose::{self, ALLOW, ResponseHead};
+use super::compose::{self, ResponseHead};
 use super::prack::RELIABLE;
 use super::uas::{REFRESH, record_route};
 use super::{CallError, CallKey, EndCause, Event, OfferMethod};
@@ -189,8 +189,11 @@ impl Endpoint {
         sdp: &Bytes,
     ) -> Result<(), CallError> {
         let contact = compose::contact(&self.core.config);
-        let lines =
-            [("Contact", contact.as_str()), ("Allow", ALLOW), ("Server", &self.core.config.user_agent)];
+        let lines = [
+            ("Contact", contact.as_str()),
+            ("Allow", compose::allow(&self.core.config)),
+            ("Server", &self.core.config.user_agent),
+        ];
         let response = theirs.head.response(200, "OK", &lines, Some(sdp));
         self.servers.reply(&mut self.core, now, theirs.server, Reply::Success, response);
         if let Some(State::Ringing(ringing)) = self.calls.state(key)
@@ -288,7 +291,11 @@ fn emit(
     let (contact, rseq) = (compose::contact(&core.config), reliability.rseq.to_string());
     let extra = compose::extension_lines(&core.config, None);
     let mut lines = record_route(&ringing.dialog);
-    lines.extend([("Contact", contact.as_str()), ("Allow", ALLOW), ("Server", &core.config.user_agent)]);
+    lines.extend([
+        ("Contact", contact.as_str()),
+        ("Allow", compose::allow(&core.config)),
+        ("Server", &core.config.user_agent),
+    ]);
     lines.extend(extra.iter().map(|(name, value)| (*name, value.as_str())));
     lines.extend([("Require", RELIABLE), ("RSeq", rseq.as_str())]);
     let response = ringing.head.response(status.as_u16(), status.reason(), &lines, sdp.as_ref());

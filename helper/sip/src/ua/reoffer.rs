@@ -20,9 +20,15 @@ impl Endpoint {
     /// Sends a re-INVITE.
     pub(crate) fn send_reoffer(&mut self, now: Instant, key: CallKey, sdp: Bytes) -> Result<(), CallError> {
         let State::Up(up) = self.calls.live(key)? else { return Err(CallError::WrongState) };
-        if let Some(ours) = up.ours.as_mut().filter(|ours| ours.refresh && ours.then.is_none()) {
-            // A refresh that the owner does not know of is in the way.
-            ours.then = Some(sdp);
+        if let Some(ours) = up.ours.as_deref_mut() {
+            match &mut ours.phase {
+                OfferPhase::Waiting { outdated, .. } => {
+                    (ours.sdp, ours.refresh, *outdated) = (sdp, false, false);
+                }
+                // A refresh that the owner does not know of is in the way.
+                OfferPhase::Sent { .. } if ours.refresh && ours.then.is_none() => ours.then = Some(sdp),
+                OfferPhase::Sent { .. } => return Err(CallError::WrongState),
+            }
             return Ok(());
         }
         if up.is_changing() {
@@ -84,9 +90,11 @@ impl Endpoint {
             StatusCode::REQUEST_PENDING if glares < MAX_GLARES => {
                 let wait = glare_wait(&mut self.core, up.we_called);
                 let retry = self.core.arm_call(now + wait, key, CallTimer::OfferRetry);
-                let phase = OfferPhase::Waiting { retry };
+                let phase = OfferPhase::Waiting { retry, outdated: false };
+                // A change says all that a refresh would.
+                let (sdp, refresh) = then.map_or((sdp, refresh), |change| (change, false));
                 let glares = glares + 1;
-                up.ours = Some(Box::new(OurOffer { sdp, phase, glares, refresh, then }));
+                up.ours = Some(Box::new(OurOffer { sdp, phase, glares, refresh, then: None }));
             }
             // The dialog is gone on the other side (RFC 3261 §12.2.1.2).
             status if is_gone(status) && refresh => self.end_and_leave(now, key, EndCause::SessionExpired),
@@ -150,15 +158,21 @@ impl Endpoint {
     pub(crate) fn reoffer_retry(&mut self, now: Instant, key: CallKey) {
         let Some(State::Up(up)) = self.calls.state(key) else { return };
         let Some(ours) = up.ours.take() else { return };
+        let OfferPhase::Waiting { outdated, .. } = ours.phase else { return };
         if up.theirs.is_some() || up.unacked.is_some() {
             let wait = glare_wait(&mut self.core, up.we_called);
             let retry = self.core.arm_call(now + wait, key, CallTimer::OfferRetry);
-            up.ours = Some(Box::new(OurOffer { phase: OfferPhase::Waiting { retry }, ..*ours }));
+            up.ours = Some(Box::new(OurOffer { phase: OfferPhase::Waiting { retry, outdated }, ..*ours }));
             return;
         }
-        let OurOffer { sdp, glares, refresh, then, .. } = *ours;
-        // A change says all that a refresh would.
-        let (sdp, refresh) = then.map_or((sdp, refresh), |change| (change, false));
+        let OurOffer { sdp, glares, refresh, .. } = *ours;
+        if outdated {
+            // A change is a refresh too: only the owner's own is still due.
+            if !refresh {
+                self.core.event(Event::ReofferDue { call: key });
+            }
+            return;
+        }
         let again = send_reinvite(&mut self.core, &mut self.clients, now, key, up, sdp, glares);
         up.ours = again.map(|again| Box::new(OurOffer { refresh, ..*again }));
     }
@@ -168,6 +182,15 @@ impl Up {
     /// A session change of either side is not finished, or the call itself not quite up.
     pub(super) fn is_changing(&self) -> bool {
         self.ours.is_some() || self.theirs.is_some() || self.unacked.is_some() || self.ack_owed.is_some()
+    }
+
+    /// The session changes while our offer waits: its body, version included, no longer follows the last one (RFC 3264 §8).
+    pub(super) fn outdate_offer(&mut self) {
+        if let Some(OfferPhase::Waiting { outdated, .. }) =
+            self.ours.as_deref_mut().map(|ours| &mut ours.phase)
+        {
+            *outdated = true;
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::call::{CallTimer, Unacked, Up};
-use super::compose::{self, ALLOW, ResponseHead};
+use super::compose::{self, ResponseHead};
 use super::session_timer::Terms;
 use super::uac::body_of;
 use super::uas::record_route;
@@ -101,7 +101,11 @@ pub(crate) fn send_success(
     let contact = compose::contact(&core.config);
     let extra = compose::extension_lines(&core.config, terms);
     let mut lines = if initial { record_route(&up.dialog) } else { Vec::new() };
-    lines.extend([("Contact", contact.as_str()), ("Allow", ALLOW), ("Server", &core.config.user_agent)]);
+    lines.extend([
+        ("Contact", contact.as_str()),
+        ("Allow", compose::allow(&core.config)),
+        ("Server", &core.config.user_agent),
+    ]);
     lines.extend(extra.iter().map(|(name, value)| (*name, value.as_str())));
     let response = head.response(200, "OK", &lines, sdp);
     servers.reply(core, now, server, Reply::Success, response.clone());

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::call::{Call, CallTimer, Ringing, State, Up};
-use super::compose::{self, ALLOW, ResponseHead, SDP};
+use super::compose::{self, ResponseHead, SDP};
 use super::reliable::{Reliability, abandon_early_offer};
 use super::session_timer::Terms;
 use super::success::{SuccessKind, send_success};
@@ -127,7 +127,7 @@ impl Endpoint {
         let mut lines = record_route(&ringing.dialog);
         lines.extend([
             ("Contact", contact.as_str()),
-            ("Allow", ALLOW),
+            ("Allow", compose::allow(&self.core.config)),
             ("Server", &self.core.config.user_agent),
         ]);
         let supported = compose::supported_line(&self.core.config, None);
