@@ -142,6 +142,7 @@ impl SipListener {
             Event::OfferWithdrawn { .. }
             | Event::OfferAcked { .. }
             | Event::Reanswered { .. }
+            | Event::Refreshed { .. }
             | Event::ReofferRefused { .. }
             | Event::ReofferDue { .. }
             | Event::ReferAccepted { .. }
