@@ -113,6 +113,13 @@ impl Exchange {
             | Event::OfferAcked { .. }
             | Event::Reanswered { .. }
             | Event::ReofferRefused { .. }
+            | Event::ReofferDue { .. }
+            | Event::ReferAccepted { .. }
+            | Event::ReferProgress { .. }
+            | Event::ReferRefused { .. }
+            | Event::ReferRequested { .. }
+            | Event::InfoDtmf { .. }
+            | Event::InfoRefused { .. }
             // Nothing is registered, and everybody may call.
             | Event::Registered { .. }
             | Event::RegistrationFailed { .. }

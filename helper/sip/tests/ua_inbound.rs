@@ -61,7 +61,7 @@ fn call_is_100_180_200_and_ack_then_bye() {
         format!("SIP/2.0/UDP {PEER};branch=z9hG4bKinv1;received=10.0.0.9;rport=5060")
     );
     assert_eq!(ok.header("Contact"), format!("<sip:{OURS}>"));
-    assert_eq!(ok.header("Allow"), "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE");
+    assert_eq!(ok.header("Allow"), "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, NOTIFY");
     assert_eq!(ok.body(), ANSWER);
 
     bench.receive(&in_dialog("ACK", 1, &ok.to_tag(), "ack1"));

@@ -23,7 +23,23 @@ enum Op {
     Drain(bool),
 }
 
-const METHODS: [&str; 8] = ["INVITE", "ACK", "BYE", "CANCEL", "UPDATE", "OPTIONS", "INFO", "INVITE"];
+const METHODS: [&str; 11] =
+    ["INVITE", "ACK", "BYE", "CANCEL", "UPDATE", "OPTIONS", "INFO", "INVITE", "REFER", "NOTIFY", "NOTIFY"];
+/// Headers and bodies of requests.
+const BODIES: [(&str, &str); 6] = [
+    ("", ""),
+    ("Content-Type: application/sdp\r\n", OFFER),
+    ("Require: x\r\n", ""),
+    ("Content-Type: application/dtmf-relay\r\n", "Signal=1\r\n"),
+    (
+        "Refer-To: <sip:2@h>\r\nEvent: refer\r\nSubscription-State: active\r\nContent-Type: message/sipfrag\r\n",
+        "SIP/2.0 180 x",
+    ),
+    (
+        "Refer-To: <sip:2@h>\r\nEvent: refer\r\nSubscription-State: terminated\r\nContent-Type: message/sipfrag\r\n",
+        "SIP/2.0 200 x",
+    ),
+];
 const STATUSES: [&str; 14] = [
     "100 Trying",
     "180 Ringing",
@@ -45,12 +61,12 @@ const CHALLENGES: &str = "WWW-Authenticate: Digest realm=\"r\", nonce=\"n\", qop
 
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
-        6 => (0..METHODS.len(), 0..3usize, 0..4usize, 0..3usize, 0..5u32, 0..3usize).prop_map(
+        6 => (0..METHODS.len(), 0..3usize, 0..4usize, 0..3usize, 0..5u32, 0..BODIES.len()).prop_map(
             |(method, call, branch, tag, cseq, body)| Op::Request { method, call, branch, tag, cseq, body }
         ),
         6 => (0..64usize, 0..STATUSES.len(), 0..2usize, any::<bool>())
             .prop_map(|(request, status, tag, contact)| Op::Respond { request, status, tag, contact }),
-        6 => (0..12usize, 0..6usize).prop_map(|(kind, call)| Op::Command { kind, call }),
+        6 => (0..18usize, 0..6usize).prop_map(|(kind, call)| Op::Command { kind, call }),
         3 => prop_oneof![Just(1u64), Just(500), Just(4_000), Just(33_000), Just(70_000)].prop_map(Op::Advance),
         1 => Just(Op::TransportError),
         1 => any::<bool>().prop_map(Op::Drain),
@@ -81,7 +97,14 @@ impl Ledger {
             | Event::OfferAcked { call, .. }
             | Event::Reanswered { call, .. }
             | Event::ReofferRefused { call, .. }
-            | Event::Ended { call, .. } => call,
+            | Event::ReofferDue { call }
+            | Event::Ended { call, .. }
+            | Event::ReferAccepted { call }
+            | Event::ReferProgress { call, .. }
+            | Event::ReferRefused { call, .. }
+            | Event::ReferRequested { call, .. }
+            | Event::InfoDtmf { call, .. }
+            | Event::InfoRefused { call, .. } => call,
             Event::Registered { .. }
             | Event::RegistrationFailed { .. }
             | Event::Unregistered { .. }
@@ -109,6 +132,12 @@ fn command(endpoint: &mut Endpoint, now: Instant, kind: usize, call: CallKey) {
         6 => endpoint.answer_offer(now, call, sdp()),
         7 => endpoint.reject_offer(now, call, 488),
         8 => endpoint.reoffer(now, call, sdp()),
+        16 => endpoint.refer(now, call, "sip:2345678@10.0.0.9"),
+        11 => endpoint.accept_refer(now, call),
+        12 => endpoint.reject_refer(now, call, 603),
+        13 => endpoint.notify_refer(now, call, 180, false),
+        14 => endpoint.notify_refer(now, call, 200, true),
+        15 => endpoint.send_info_dtmf(now, call, '5', Duration::from_millis(160)),
         _ => endpoint.ack_with(now, call, sdp()),
     };
 }
@@ -123,6 +152,10 @@ fn dial(endpoint: &mut Endpoint, now: Instant, to: SocketAddr, kind: usize) -> O
     endpoint.dial(now, dial).ok()
 }
 
+fn config(address: SocketAddr) -> EndpointConfig {
+    EndpointConfig { allow_refer: true, ..EndpointConfig::new(address) }
+}
+
 fn assert_nothing_left(endpoint: &Endpoint) {
     let Stats { transactions, dialogs, calls, timers, .. } = endpoint.stats();
     assert_eq!((transactions, dialogs, calls, timers), (0, 0, 0, 0), "transactions, dialogs, calls, timers");
@@ -130,7 +163,7 @@ fn assert_nothing_left(endpoint: &Endpoint) {
 
 /// The messages of a peer that does whatever it likes.
 fn run_against_chaos(ops: Vec<Op>) {
-    let mut bench = Bench::new();
+    let mut bench = Bench::with(config(OURS.parse().unwrap()));
     let mut ledger = Ledger::default();
     let mut ours: Vec<Sent> = Vec::new();
     let mut tags: [String; 3] = Default::default();
@@ -138,12 +171,8 @@ fn run_against_chaos(ops: Vec<Op>) {
         match op {
             Op::Request { method, call, branch, tag, cseq, body } => {
                 let tag = [String::new(), tags[call].clone(), "wrong".to_owned()][tag].clone();
-                let (headers, body) = [
-                    (CONTACT.to_owned(), ""),
-                    (format!("{CONTACT}Content-Type: application/sdp\r\n"), OFFER),
-                    (format!("{CONTACT}Require: x\r\n"), ""),
-                ][body]
-                    .clone();
+                let (headers, body) = BODIES[body];
+                let headers = format!("{CONTACT}{headers}");
                 let branch = format!("b{call}{branch}");
                 let text = request(METHODS[method], cseq, &tag, &branch, &headers, body);
                 bench.receive(&text.replace("a:b##c", &format!("call{call}")));
@@ -218,7 +247,7 @@ fn link_op() -> impl Strategy<Value = LinkOp> {
         2 => Just(LinkOp::DeliverLast),
         1 => Just(LinkOp::Lose),
         1 => Just(LinkOp::Repeat),
-        8 => (0..2usize, 0..12usize, 0..3usize)
+        8 => (0..2usize, 0..18usize, 0..3usize)
             .prop_map(|(end, kind, call)| LinkOp::Command { end, kind, call }),
         3 => prop_oneof![Just(1u64), Just(500), Just(2_500), Just(9_000), Just(33_000)].prop_map(LinkOp::Advance),
     ]
@@ -228,7 +257,7 @@ impl Pair {
     fn new() -> Self {
         let end = |address: &str, seed| {
             let address: SocketAddr = address.parse().unwrap();
-            (Endpoint::new(EndpointConfig::new(address), [seed; 32]), address, Ledger::default(), Vec::new())
+            (Endpoint::new(config(address), [seed; 32]), address, Ledger::default(), Vec::new())
         };
         Self {
             ends: [end("10.0.0.5:5060", 1), end("10.0.0.9:5060", 2)],

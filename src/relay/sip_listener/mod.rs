@@ -142,7 +142,14 @@ impl SipListener {
             Event::OfferWithdrawn { .. }
             | Event::OfferAcked { .. }
             | Event::Reanswered { .. }
-            | Event::ReofferRefused { .. } => return,
+            | Event::ReofferRefused { .. }
+            | Event::ReofferDue { .. }
+            | Event::ReferAccepted { .. }
+            | Event::ReferProgress { .. }
+            | Event::ReferRefused { .. }
+            | Event::ReferRequested { .. }
+            | Event::InfoDtmf { .. }
+            | Event::InfoRefused { .. } => return,
         };
         if matches!(&event, SipEvent::Answered(_)) {
             self.routes.count_set_up(key, Direction::Outbound, &self.metrics);

@@ -25,6 +25,8 @@ pub struct EndpointConfig {
     /// How long after an INVITE the 100 Trying goes out, unless another response came first; zero is at once.
     /// RFC 3261 §17.2.1 asks for at most 200 ms.
     pub auto_trying_after: Duration,
+    /// Whether the peer of a call may ask us to call somebody else (REFER, RFC 3515); without it the answer is 603.
+    pub allow_refer: bool,
 }
 
 impl EndpointConfig {
@@ -39,6 +41,7 @@ impl EndpointConfig {
             limits: EndpointLimits::default(),
             auth: None,
             auto_trying_after: Duration::ZERO,
+            allow_refer: false,
         }
     }
 }

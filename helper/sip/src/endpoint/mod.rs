@@ -134,9 +134,55 @@ impl Endpoint {
         self.refuse_offer(now, call, status)
     }
 
-    /// Sends a re-INVITE with a new offer. The outcome is `Reanswered` or `ReofferRefused`.
+    /// Sends a re-INVITE with a new offer. The outcome is `Reanswered` or `ReofferRefused`; a 481, a 408 or silence ends
+    /// the call (RFC 3261 §12.2.1.2).
+    ///
+    /// A glare (491) is waited out and the same body sent again; if the peer's offer was accepted meanwhile, `ReofferDue`
+    /// asks for a new body instead. While it waits, a second `reoffer` replaces the body. `WrongState` while an offer of
+    /// either side is open or a 2xx of ours waits for its ACK: try again after the event that closes it.
     pub fn reoffer(&mut self, now: Instant, call: CallKey, sdp: Bytes) -> Result<(), CallError> {
         self.send_reoffer(now, call, sdp)
+    }
+
+    /// Asks the peer of a call that is up to call `target`, a `sip:`, `sips:` or `tel:` URI (REFER, RFC 3515: blind
+    /// transfer). The outcome is `ReferRefused`, or `ReferAccepted` and then `ReferProgress` up to one that is `last`; the
+    /// call goes on until somebody hangs up. `WrongState` while an earlier one has no outcome.
+    pub fn refer(&mut self, now: Instant, call: CallKey, target: &str) -> Result<(), CallError> {
+        self.send_refer(now, call, target)
+    }
+
+    /// Accepts a `ReferRequested` with 202, and tells the peer that it is being tried.
+    pub fn accept_refer(&mut self, now: Instant, call: CallKey) -> Result<(), CallError> {
+        self.grant_refer(now, call)
+    }
+
+    /// Refuses a `ReferRequested` with a status from 300 to 699.
+    pub fn reject_refer(&mut self, now: Instant, call: CallKey, status: u16) -> Result<(), CallError> {
+        self.deny_refer(now, call, status)
+    }
+
+    /// Tells the peer what has come of its REFER: a status from 100 to 699. One of 200 and above is the last, `last` makes
+    /// any other so. Within three minutes of the last word another is due; then the peer is told 408.
+    pub fn notify_refer(
+        &mut self,
+        now: Instant,
+        call: CallKey,
+        status: u16,
+        last: bool,
+    ) -> Result<(), CallError> {
+        self.tell_refer(now, call, status, last)
+    }
+
+    /// Sends a key by INFO (`application/dtmf-relay`) in a call that is up, to a peer that lacks telephone events: `0` to
+    /// `9`, `*`, `#`, `A` to `D`; 1 ms to 10 s. Keys go out one after the other; `WrongState` when 32 wait.
+    pub fn send_info_dtmf(
+        &mut self,
+        now: Instant,
+        call: CallKey,
+        digit: char,
+        duration: Duration,
+    ) -> Result<(), CallError> {
+        self.send_info(now, call, digit, duration)
     }
 
     /// Tells a registrar where we are, and again before it forgets, and after every failure, until

@@ -11,7 +11,7 @@ use crate::msg::{
     validate_request, validate_response,
 };
 use crate::tx::{ClientKey, ClientNotice, ClientTx, Purpose, ServerKey, ServerNotice};
-use crate::ua::compose::{ALLOW, SDP};
+use crate::ua::compose::{SDP, allow};
 use crate::ua::{CallTimer, EndCause, State, check_request_uri, check_require};
 
 impl Endpoint {
@@ -104,17 +104,28 @@ impl Endpoint {
             self.authenticate(now, source, request, via)?;
         }
         match request.method() {
-            Some(Method::Invite | Method::Bye | Method::Update | Method::Options) if in_dialog => {
-                self.receive_in_dialog(now, source, request, via, server)
-            }
+            Some(
+                Method::Invite
+                | Method::Bye
+                | Method::Update
+                | Method::Options
+                | Method::Info
+                | Method::Refer
+                | Method::Notify,
+            ) if in_dialog => self.receive_in_dialog(now, source, request, via, server),
             Some(Method::Invite) => self.receive_invite(now, source, request, via, server),
             Some(Method::Options) => {
                 check_request_uri(request)?;
                 check_require(request)?;
                 Err(self.capabilities(false))
             }
-            Some(Method::Bye | Method::Update) => Err(Fault::new(StatusCode::CALL_DOES_NOT_EXIST)),
-            _ => Err(Fault::new(StatusCode::METHOD_NOT_ALLOWED).header(HeaderName::Allow, ALLOW.to_owned())),
+            // Only within a call could it be granted.
+            Some(Method::Refer) => Err(Fault::new(StatusCode::DECLINE)),
+            Some(Method::Bye | Method::Update | Method::Notify) => {
+                Err(Fault::new(StatusCode::CALL_DOES_NOT_EXIST))
+            }
+            _ => Err(Fault::new(StatusCode::METHOD_NOT_ALLOWED)
+                .header(HeaderName::Allow, allow(&self.core.config).to_owned())),
         }
     }
 
@@ -127,7 +138,7 @@ impl Endpoint {
             Fault::new(StatusCode::OK)
         };
         answer
-            .header(HeaderName::Allow, ALLOW.to_owned())
+            .header(HeaderName::Allow, allow(&self.core.config).to_owned())
             .header(HeaderName::Accept, SDP.to_owned())
             .header(HeaderName::Supported, String::new())
     }
@@ -149,6 +160,9 @@ impl Endpoint {
                     Purpose::Reinvite => self.reinvite_response(now, client, response),
                     Purpose::Bye => self.bye_response(now, client, response),
                     Purpose::Register(key) => self.register_response(now, key, client, response),
+                    Purpose::Refer => self.refer_response(now, client, response),
+                    Purpose::Notify => self.notify_response(now, client, response),
+                    Purpose::Info => self.info_response(now, client, response),
                     Purpose::Cancel => {}
                 }
                 self.cancel_if_wanted(now, client);
@@ -177,6 +191,8 @@ impl Endpoint {
             Fire::Call(call, CallTimer::AnswerOverdue) => self.answer_overdue(now, call),
             Fire::Call(call, CallTimer::OfferLimit) => self.reoffer_limit(now, call),
             Fire::Call(call, CallTimer::OfferRetry) => self.reoffer_retry(now, call),
+            Fire::Call(call, CallTimer::ReferSilence) => self.refer_silence(call),
+            Fire::Call(call, CallTimer::ReferredLimit) => self.referred_limit(now, call),
         }
     }
 
@@ -220,6 +236,9 @@ impl Endpoint {
             (Purpose::Bye, Some(State::Leaving(leaving))) if leaving.bye == client => {
                 self.forget_leaving(call)
             }
+            (Purpose::Refer, Some(State::Up(_))) => self.refer_unanswered(call, client, &cause),
+            (Purpose::Notify, Some(State::Up(_))) => self.notify_unanswered(call, client),
+            (Purpose::Info, Some(State::Up(_))) => self.info_unanswered(call, client, &cause),
             _ => {}
         }
     }

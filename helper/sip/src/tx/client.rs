@@ -23,6 +23,9 @@ pub(crate) enum Purpose {
     Reinvite,
     Bye,
     Cancel,
+    Refer,
+    Notify,
+    Info,
     Register(RegistrationKey),
 }
 

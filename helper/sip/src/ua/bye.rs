@@ -111,6 +111,7 @@ pub(super) fn abandon_offers(
         let response = theirs.head.response(terminated.as_u16(), terminated.reason(), &[], None);
         servers.reply(core, now, theirs.server, Reply::Failure, response);
     }
+    super::referred::abandon(core, servers, now, up);
     if let Some(ours) = up.ours.take() {
         core.timers.cancel(ours.timer());
         if let OfferPhase::Sent { invite, .. } = ours.phase {

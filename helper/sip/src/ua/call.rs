@@ -16,6 +16,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::compose::ResponseHead;
+use super::extras::Extras;
 use super::{CallError, CallKey, EndCause, Event};
 use crate::auth::AuthSession;
 use crate::dialog::Dialog;
@@ -108,6 +109,8 @@ pub(crate) struct Up {
     pub(crate) theirs: Option<Box<TheirOffer>>,
     /// Our re-INVITE.
     pub(crate) ours: Option<Box<OurOffer>>,
+    /// Transfers and INFO.
+    pub(crate) extras: Option<Box<Extras>>,
     pub(crate) auth: Option<Box<AuthSession>>,
 }
 
@@ -153,8 +156,8 @@ pub(crate) struct OurOffer {
 pub(crate) enum OfferPhase {
     /// The re-INVITE is out; `limit` ends the wait for its final response.
     Sent { invite: ClientKey, limit: TimerKey },
-    /// 491: it is sent again when `retry` fires.
-    Waiting { retry: TimerKey },
+    /// 491: it is sent again when `retry` fires, unless the session has changed meanwhile and the body with it.
+    Waiting { retry: TimerKey, outdated: bool },
 }
 
 #[derive(Debug)]
@@ -181,6 +184,10 @@ pub(crate) enum CallTimer {
     OfferLimit,
     /// Our re-INVITE is due again after a glare.
     OfferRetry,
+    /// Nothing is heard of our REFER any more.
+    ReferSilence,
+    /// The peer's REFER has been undecided, or without a result, for too long.
+    ReferredLimit,
 }
 
 impl CallName {
@@ -217,7 +224,8 @@ impl State {
             State::Up(up) => {
                 let unacked = up.unacked.iter().flat_map(|unacked| [unacked.resend, unacked.deadline]);
                 let owed = up.ack_owed.iter().map(|owed| owed.limit);
-                unacked.chain(up.ours.iter().map(|ours| ours.timer())).chain(owed).collect()
+                let extras = up.extras.iter().flat_map(|extras| extras.timers());
+                unacked.chain(up.ours.iter().map(|ours| ours.timer())).chain(owed).chain(extras).collect()
             }
             State::Leaving(_) => SmallVec::new(),
         }
@@ -242,7 +250,16 @@ impl State {
 
 impl Up {
     pub(crate) fn new(dialog: Dialog, we_called: bool, auth: Option<Box<AuthSession>>) -> Self {
-        Self { dialog, we_called, unacked: None, ack_owed: None, theirs: None, ours: None, auth }
+        Self {
+            dialog,
+            we_called,
+            unacked: None,
+            ack_owed: None,
+            theirs: None,
+            ours: None,
+            extras: None,
+            auth,
+        }
     }
 }
 
@@ -257,7 +274,7 @@ impl OurOffer {
     pub(crate) fn timer(&self) -> TimerKey {
         match self.phase {
             OfferPhase::Sent { limit, .. } => limit,
-            OfferPhase::Waiting { retry } => retry,
+            OfferPhase::Waiting { retry, .. } => retry,
         }
     }
 }

@@ -14,9 +14,14 @@ use crate::msg::{
 };
 
 /// What this user agent understands (RFC 3261 §20.5).
-pub(crate) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE";
+pub(crate) fn allow(config: &EndpointConfig) -> &'static str {
+    match config.allow_refer {
+        true => "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, NOTIFY, REFER",
+        false => "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, NOTIFY",
+    }
+}
 
-/// The only body that it understands.
+/// The only body of a session that it understands.
 pub(crate) const SDP: &str = "application/sdp";
 
 const MAX_FORWARDS: u8 = 70;
@@ -51,7 +56,7 @@ pub(crate) fn invite(
         .header(HeaderName::CSeq, format_args!("{cseq} INVITE"))
         .header(HeaderName::Contact, contact(config))
         .header(HeaderName::UserAgent, &config.user_agent)
-        .header(HeaderName::Allow, ALLOW);
+        .header(HeaderName::Allow, allow(config));
     for (name, value) in authorization {
         builder = builder.header(*name, value);
     }
@@ -80,7 +85,7 @@ pub(crate) fn register(
         .header(HeaderName::CallId, &binding.call_id)
         .header(HeaderName::CSeq, format_args!("{cseq} REGISTER"))
         .header(HeaderName::Contact, format_args!("<{}>;expires={expires}", binding.contact))
-        .header(HeaderName::Allow, ALLOW)
+        .header(HeaderName::Allow, allow(config))
         .header(HeaderName::UserAgent, &config.user_agent);
     for (name, value) in authorization {
         builder = builder.header(*name, value);
@@ -96,6 +101,18 @@ pub(crate) fn in_dialog(
     (cseq, branch): (u32, &str),
     authorization: &[(&'static str, String)],
     sdp: Option<&Bytes>,
+) -> Option<(SocketAddr, Bytes)> {
+    request(config, dialog, method, (cseq, branch), authorization, sdp.map(|sdp| (SDP, sdp)))
+}
+
+/// A request inside a dialog with a body of any type, and where it goes.
+pub(crate) fn request(
+    config: &EndpointConfig,
+    dialog: &Dialog,
+    method: &Method,
+    (cseq, branch): (u32, &str),
+    headers: &[(&'static str, String)],
+    body: Option<(&str, &Bytes)>,
 ) -> Option<(SocketAddr, Bytes)> {
     let Hop { uri, routes, destination } = dialog.next_hop(config.contact);
     let mut builder = RequestBuilder::new(method, uri)
@@ -114,13 +131,13 @@ pub(crate) fn in_dialog(
     }
     builder = builder.header(HeaderName::UserAgent, &config.user_agent);
     if *method == Method::Invite {
-        builder = builder.header(HeaderName::Allow, ALLOW);
+        builder = builder.header(HeaderName::Allow, allow(config));
     }
-    for (name, value) in authorization {
+    for (name, value) in headers {
         builder = builder.header(*name, value);
     }
-    if let Some(sdp) = sdp {
-        builder = builder.body(SDP, sdp.clone());
+    if let Some((content_type, body)) = body {
+        builder = builder.body(content_type, body.clone());
     }
     Some((destination, builder.build().ok()?))
 }

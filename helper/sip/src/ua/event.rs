@@ -100,6 +100,63 @@ pub enum Event {
         /// 300 to 699.
         status: u16,
     },
+    /// Our `reoffer` met an offer of the peer (491), and the session has changed since: the body that waited is dropped,
+    /// and the time to ask again has come. Owed, if the change is still wanted: `reoffer`.
+    ReofferDue {
+        /// The call.
+        call: CallKey,
+    },
+    /// The peer accepted our `refer` and will say what comes of it.
+    ReferAccepted {
+        /// The call.
+        call: CallKey,
+    },
+    /// What the peer says of the call that our `refer` asked for (RFC 3515 §2.4.5).
+    ReferProgress {
+        /// The call.
+        call: CallKey,
+        /// The status of that call, 100 to 699; 200 is a transfer that worked. 408 when the peer said nothing in time.
+        status: u16,
+        /// The reason phrase.
+        reason: String,
+        /// Nothing more will be heard; another `refer` is possible.
+        last: bool,
+    },
+    /// The peer refused our `refer`, or did not answer it; the call goes on as it was.
+    ReferRefused {
+        /// The call.
+        call: CallKey,
+        /// 300 to 699; 408 when nobody answered, 503 when the peer could not be reached.
+        status: u16,
+        /// The reason phrase.
+        reason: String,
+    },
+    /// The peer asks us to call somebody (RFC 3515). Owed within 16 s: `accept_refer` or `reject_refer`; then 603.
+    ReferRequested {
+        /// The call.
+        call: CallKey,
+        /// The URI of Refer-To, as received: not to be trusted.
+        target: String,
+        /// The URI of Referred-By (RFC 3892), as received.
+        referred_by: Option<String>,
+    },
+    /// A key that the peer sent by INFO.
+    InfoDtmf {
+        /// The call.
+        call: CallKey,
+        /// `0` to `9`, `*`, `#`, `A` to `D`.
+        digit: char,
+        /// How long it was pressed, 1 ms to 10 s, where the peer says so.
+        duration: Option<Duration>,
+    },
+    /// The peer refused a key of `send_info_dtmf`, or did not answer it; those that waited behind it are dropped.
+    InfoRefused {
+        /// The call.
+        call: CallKey,
+        /// 300 to 699: 405, 415 and 501 tell that the peer takes none. 408 when nobody answered, 503 when the peer could
+        /// not be reached.
+        status: u16,
+    },
     /// The call is over. Exactly one per call, and its last event.
     ///
     /// It is emitted as soon as the outcome is decided; the endpoint finishes the signalling (CANCEL, BYE and their

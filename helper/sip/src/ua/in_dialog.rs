@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::bye::abandon_offers;
 use super::call::{OfferPhase, State, TheirOffer, Up};
-use super::compose::{self, ALLOW, ResponseHead};
+use super::compose::{self, ResponseHead};
 use super::delayed::pay_ack;
 use super::success::{SuccessKind, send_success};
 use super::uas::{check_require, sdp_of};
@@ -45,7 +45,10 @@ impl Endpoint {
             (Order::Old, _) => {
                 return Err(Fault::because(StatusCode::SERVER_INTERNAL_ERROR, "CSeq Out Of Order"));
             }
-            (Order::Same, Method::Invite) => return Err(Fault::new(StatusCode::LOOP_DETECTED)),
+            // What has been acted upon came again on another way.
+            (Order::Same, Method::Invite | Method::Info | Method::Refer | Method::Notify) => {
+                return Err(Fault::new(StatusCode::LOOP_DETECTED));
+            }
             (Order::New | Order::Same, _) => {}
         }
         check_require(request)?;
@@ -53,6 +56,10 @@ impl Endpoint {
             Method::Invite | Method::Update => {
                 self.admit_transaction()?;
                 sdp_of(request)?
+            }
+            Method::Info | Method::Refer | Method::Notify => {
+                self.admit_transaction()?;
+                None
             }
             _ => None,
         };
@@ -66,6 +73,9 @@ impl Endpoint {
             Method::Bye => self.receive_bye(now, key, request, (server, head)),
             Method::Invite => self.receive_reinvite(now, key, (request, sdp), (server, head), source),
             Method::Update => self.receive_update(now, key, (request, sdp), (server, head)),
+            Method::Info => self.receive_info(now, key, request, (server, head)),
+            Method::Refer => self.receive_refer(now, key, request, (server, head)),
+            Method::Notify => self.receive_notify(now, key, request, (server, head)),
             _ => return Err(self.capabilities(true)),
         }
         Ok(())
@@ -152,7 +162,7 @@ impl Endpoint {
         let retry_after = self.core.random.below(11).to_string();
         let pending = [("Retry-After", retry_after.as_str())];
         let contact = compose::contact(&self.core.config);
-        let accepted = [("Contact", contact.as_str()), ("Allow", ALLOW)];
+        let accepted = [("Contact", contact.as_str()), ("Allow", compose::allow(&self.core.config))];
         let busy = (StatusCode::SERVER_INTERNAL_ERROR, &pending[..]);
         let (status, lines) = match (self.calls.state(key), &sdp) {
             (Some(State::Leaving(_)) | None, _) => (StatusCode::CALL_DOES_NOT_EXIST, &[][..]),
@@ -184,7 +194,7 @@ impl Endpoint {
     }
 
     /// Answers a request other than INVITE from a transaction, so its retransmission gets the same answer.
-    fn reply_plain(
+    pub(super) fn reply_plain(
         &mut self,
         now: Instant,
         key: CallKey,
@@ -204,13 +214,17 @@ impl Endpoint {
         let State::Up(up) = self.calls.live(key)? else { return Err(CallError::WrongState) };
         let theirs = up.theirs.take().ok_or(CallError::WrongState)?;
         let TheirOffer { server, head, invite, has_offer, cseq } = *theirs;
+        up.outdate_offer();
         if invite {
             let kind = SuccessKind { initial: false, offers: !has_offer };
             send_success(&mut self.core, &mut self.servers, now, key, up, (server, &head, cseq), sdp, kind);
         } else {
             let contact = compose::contact(&self.core.config);
-            let lines =
-                [("Contact", contact.as_str()), ("Allow", ALLOW), ("Server", &self.core.config.user_agent)];
+            let lines = [
+                ("Contact", contact.as_str()),
+                ("Allow", compose::allow(&self.core.config)),
+                ("Server", &self.core.config.user_agent),
+            ];
             let response = head.response(200, "OK", &lines, Some(sdp));
             self.servers.reply(&mut self.core, now, server, Reply::Success, response);
         }

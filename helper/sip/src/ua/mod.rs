@@ -1,7 +1,8 @@
 //! The user agent: calls in both directions, registrations, and what their owner sees of them.
 //!
 //! Reading order: [`event`] and [`dial`] (the border), `call` (its states), `uas`, `uac`,
-//! `delayed`, `in_dialog`, `success`, `reoffer`, `bye` (what moves them), `registration` and `register`, `compose` (what goes on the wire), `guard` (what may not).
+//! `delayed`, `in_dialog`, `success`, `reoffer`, `bye` (what moves them), `extras`, `refer`, `referred`, `info` (what else
+//! it may do), `registration` and `register`, `compose` (what goes on the wire), `guard` (what may not).
 
 mod bye;
 mod call;
@@ -9,8 +10,12 @@ pub(crate) mod compose;
 mod delayed;
 mod dial;
 mod event;
+mod extras;
 mod guard;
 mod in_dialog;
+mod info;
+mod refer;
+mod referred;
 mod register;
 mod registration;
 mod reoffer;

@@ -19,6 +19,12 @@ impl Endpoint {
     /// Sends a re-INVITE.
     pub(crate) fn send_reoffer(&mut self, now: Instant, key: CallKey, sdp: Bytes) -> Result<(), CallError> {
         let State::Up(up) = self.calls.live(key)? else { return Err(CallError::WrongState) };
+        if let Some(OurOffer { sdp: waiting, phase: OfferPhase::Waiting { outdated, .. }, .. }) =
+            up.ours.as_deref_mut()
+        {
+            (*waiting, *outdated) = (sdp, false);
+            return Ok(());
+        }
         if up.is_changing() {
             return Err(CallError::WrongState);
         }
@@ -62,7 +68,7 @@ impl Endpoint {
             StatusCode::REQUEST_PENDING if ours.glares < MAX_GLARES => {
                 let wait = glare_wait(&mut self.core, up.we_called);
                 let retry = self.core.arm_call(now + wait, key, CallTimer::OfferRetry);
-                let phase = OfferPhase::Waiting { retry };
+                let phase = OfferPhase::Waiting { retry, outdated: false };
                 up.ours = Some(Box::new(OurOffer { sdp: ours.sdp, phase, glares: ours.glares + 1 }));
             }
             // The dialog is gone on the other side (RFC 3261 §12.2.1.2).
@@ -106,10 +112,15 @@ impl Endpoint {
     pub(crate) fn reoffer_retry(&mut self, now: Instant, key: CallKey) {
         let Some(State::Up(up)) = self.calls.state(key) else { return };
         let Some(ours) = up.ours.take() else { return };
+        let OfferPhase::Waiting { outdated, .. } = ours.phase else { return };
         if up.theirs.is_some() || up.unacked.is_some() {
             let wait = glare_wait(&mut self.core, up.we_called);
             let retry = self.core.arm_call(now + wait, key, CallTimer::OfferRetry);
-            up.ours = Some(Box::new(OurOffer { phase: OfferPhase::Waiting { retry }, ..*ours }));
+            up.ours = Some(Box::new(OurOffer { phase: OfferPhase::Waiting { retry, outdated }, ..*ours }));
+            return;
+        }
+        if outdated {
+            self.core.event(Event::ReofferDue { call: key });
             return;
         }
         up.ours = send_reinvite(&mut self.core, &mut self.clients, now, key, up, ours.sdp, ours.glares);
@@ -117,6 +128,15 @@ impl Endpoint {
 }
 
 impl Up {
+    /// The session changes while our offer waits: its body, version included, no longer follows the last one (RFC 3264 §8).
+    pub(super) fn outdate_offer(&mut self) {
+        if let Some(OfferPhase::Waiting { outdated, .. }) =
+            self.ours.as_deref_mut().map(|ours| &mut ours.phase)
+        {
+            *outdated = true;
+        }
+    }
+
     /// A session change of either side is not finished, or the call itself not quite up.
     pub(super) fn is_changing(&self) -> bool {
         self.ours.is_some() || self.theirs.is_some() || self.unacked.is_some() || self.ack_owed.is_some()

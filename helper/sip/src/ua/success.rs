@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::call::{CallTimer, Unacked, Up};
-use super::compose::{self, ALLOW, ResponseHead};
+use super::compose::{self, ResponseHead};
 use super::uac::body_of;
 use super::uas::record_route;
 use super::{CallKey, EndCause, Event};
@@ -97,7 +97,11 @@ pub(crate) fn send_success(
 ) {
     let contact = compose::contact(&core.config);
     let mut lines = if initial { record_route(&up.dialog) } else { Vec::new() };
-    lines.extend([("Contact", contact.as_str()), ("Allow", ALLOW), ("Server", &core.config.user_agent)]);
+    lines.extend([
+        ("Contact", contact.as_str()),
+        ("Allow", compose::allow(&core.config)),
+        ("Server", &core.config.user_agent),
+    ]);
     let response = head.response(200, "OK", &lines, Some(sdp));
     servers.reply(core, now, server, Reply::Success, response.clone());
     let timers = core.config.timers;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::call::{Call, CallTimer, Ringing, State, Up};
-use super::compose::{self, ALLOW, ResponseHead, SDP};
+use super::compose::{self, ResponseHead, SDP};
 use super::success::{SuccessKind, send_success};
 use super::{CallError, CallKey, EndCause, Event, Incoming, Party, Rejection, guard};
 use crate::dialog::Dialog;
@@ -118,7 +118,7 @@ impl Endpoint {
         let mut lines = record_route(&ringing.dialog);
         lines.extend([
             ("Contact", contact.as_str()),
-            ("Allow", ALLOW),
+            ("Allow", compose::allow(&self.core.config)),
             ("Server", &self.core.config.user_agent),
         ]);
         let response = ringing.head.response(status.as_u16(), status.reason(), &lines, sdp);
