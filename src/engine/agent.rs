@@ -105,9 +105,7 @@ pub struct Place {
 
 impl Agent {
     /// An agent that hears callers in this form.
-    pub fn new(ear: Box<dyn Ear>, form: RtpForm) -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        let id = ClientId(NEXT.fetch_add(1, Ordering::Relaxed));
+    pub fn new(id: ClientId, ear: Box<dyn Ear>, form: RtpForm) -> Self {
         Self { id, ear, form, switchboard: None, dialling: VecDeque::new(), placed: Vec::new() }
     }
 
@@ -132,6 +130,12 @@ impl Agent {
             let _ = asked.send(outcome);
         }
     }
+}
+
+/// A name that no other agent of this process has.
+pub fn next_client() -> ClientId {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    ClientId(NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 impl Refused {

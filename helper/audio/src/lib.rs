@@ -12,6 +12,7 @@
 //! | [`resample`] | streaming change of the sample rate |
 //! | [`plc`] | packet-loss concealment |
 //! | [`mod@file`] | reading audio files of any common format |
+//! | [`speech`] | whether somebody talks, and whether he interrupts |
 //! | [`wav`] | the RIFF header that a recorder writes and repairs |
 
 pub mod codec;
@@ -21,4 +22,5 @@ pub mod g711;
 pub mod g722;
 pub mod plc;
 pub mod resample;
+pub mod speech;
 pub mod wav;

@@ -66,7 +66,7 @@ fn op() -> impl Strategy<Value = Op> {
         ),
         6 => (0..64usize, 0..STATUSES.len(), 0..2usize, any::<bool>())
             .prop_map(|(request, status, tag, contact)| Op::Respond { request, status, tag, contact }),
-        6 => (0..18usize, 0..6usize).prop_map(|(kind, call)| Op::Command { kind, call }),
+        6 => (0..17usize, 0..6usize).prop_map(|(kind, call)| Op::Command { kind, call }),
         3 => prop_oneof![Just(1u64), Just(500), Just(4_000), Just(33_000), Just(70_000)].prop_map(Op::Advance),
         1 => Just(Op::TransportError),
         1 => any::<bool>().prop_map(Op::Drain),
@@ -132,7 +132,7 @@ fn command(endpoint: &mut Endpoint, now: Instant, kind: usize, call: CallKey) {
         6 => endpoint.answer_offer(now, call, sdp()),
         7 => endpoint.reject_offer(now, call, 488),
         8 => endpoint.reoffer(now, call, sdp()),
-        16 => endpoint.refer(now, call, "sip:2345678@10.0.0.9"),
+        10 => endpoint.refer(now, call, "sip:2345678@10.0.0.9"),
         11 => endpoint.accept_refer(now, call),
         12 => endpoint.reject_refer(now, call, 603),
         13 => endpoint.notify_refer(now, call, 180, false),
@@ -247,7 +247,7 @@ fn link_op() -> impl Strategy<Value = LinkOp> {
         2 => Just(LinkOp::DeliverLast),
         1 => Just(LinkOp::Lose),
         1 => Just(LinkOp::Repeat),
-        8 => (0..2usize, 0..18usize, 0..3usize)
+        8 => (0..2usize, 0..17usize, 0..3usize)
             .prop_map(|(end, kind, call)| LinkOp::Command { end, kind, call }),
         3 => prop_oneof![Just(1u64), Just(500), Just(2_500), Just(9_000), Just(33_000)].prop_map(LinkOp::Advance),
     ]

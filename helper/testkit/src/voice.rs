@@ -42,7 +42,7 @@ impl Speaker {
             rate: f64::from(rate),
             rng: Rng::new(seed),
             said: Vec::new(),
-            pitch: if high { 205.0 } else { 118.0 },
+            pitch: if high { 205.0 } else { 128.0 },
             tract: if high { 1.16 } else { 1.0 },
             phase: 0.0,
             glottis: 0.0,

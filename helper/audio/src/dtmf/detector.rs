@@ -63,7 +63,11 @@ impl DtmfDetector {
     }
 
     /// Listens to `pcm`, mono at 8 kHz, and appends the digits that have ended to `digits`: about 30 ms after they did.
-    pub fn process(&mut self, mut pcm: &[i16], digits: &mut Vec<DtmfDigit>) {
+    pub fn process(&mut self, pcm: &[i16], digits: &mut Vec<DtmfDigit>) {
+        self.listen(pcm, |digit| digits.push(digit));
+    }
+
+    pub(crate) fn listen(&mut self, mut pcm: &[i16], mut heard: impl FnMut(DtmfDigit)) {
         while !pcm.is_empty() {
             let count = pcm.len().min(HALF - self.filled);
             let (now, later) = pcm.split_at(count);
@@ -74,7 +78,9 @@ impl DtmfDetector {
             pcm = later;
             if self.filled == HALF {
                 self.filled = 0;
-                digits.extend(self.half());
+                if let Some(digit) = self.half() {
+                    heard(digit);
+                }
             }
         }
     }

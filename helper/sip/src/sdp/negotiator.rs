@@ -145,10 +145,10 @@ impl Negotiator {
     pub fn answer(&mut self, offer: &[u8]) -> Result<(Agreed, Bytes), AnswerError> {
         let answered = answer(offer, &self.local, &self.codecs, self.wanted)?;
         self.session = Some(answered.session);
-        self.settled = self.wanted;
-        self.held_by_peer = answered.agreed.held_by_peer;
         // What our last offer named is past: an answer to a refresh is read against what was agreed now.
         self.offered = None;
+        self.settled = self.wanted;
+        self.held_by_peer = answered.agreed.held_by_peer;
         Ok((answered.agreed, self.send(answered.media)))
     }
 

@@ -225,7 +225,8 @@ impl State {
                 let unacked = up.unacked.iter().flat_map(|unacked| [unacked.resend, unacked.deadline]);
                 let owed = up.ack_owed.iter().map(|owed| owed.limit);
                 let extras = up.extras.iter().flat_map(|extras| extras.timers());
-                unacked.chain(up.ours.iter().map(|ours| ours.timer())).chain(owed).chain(extras).collect()
+                let ours = up.ours.iter().map(|ours| ours.timer());
+                unacked.chain(ours).chain(owed).chain(extras).collect()
             }
             State::Leaving(_) => SmallVec::new(),
         }

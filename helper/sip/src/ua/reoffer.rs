@@ -128,6 +128,11 @@ impl Endpoint {
 }
 
 impl Up {
+    /// A session change of either side is not finished, or the call itself not quite up.
+    pub(super) fn is_changing(&self) -> bool {
+        self.ours.is_some() || self.theirs.is_some() || self.unacked.is_some() || self.ack_owed.is_some()
+    }
+
     /// The session changes while our offer waits: its body, version included, no longer follows the last one (RFC 3264 §8).
     pub(super) fn outdate_offer(&mut self) {
         if let Some(OfferPhase::Waiting { outdated, .. }) =
@@ -135,11 +140,6 @@ impl Up {
         {
             *outdated = true;
         }
-    }
-
-    /// A session change of either side is not finished, or the call itself not quite up.
-    pub(super) fn is_changing(&self) -> bool {
-        self.ours.is_some() || self.theirs.is_some() || self.unacked.is_some() || self.ack_owed.is_some()
     }
 }
 
