@@ -112,7 +112,8 @@ fn interval_that_is_too_small_is_422_with_min_se_and_asked_again_with_the_larger
     bench.assert_quiet();
     // The same demand again is a refusal.
     bench.receive(&second.response("422 Session Interval Too Small", "x", "Min-SE: 3600\r\n", ""));
-    let cause = EndCause::Rejected { status: 422, reason: "Session Interval Too Small".into(), contacts: Vec::new() };
+    let cause =
+        EndCause::Rejected { status: 422, reason: "Session Interval Too Small".into(), contacts: Vec::new() };
     assert_eq!(bench.event(), Event::Ended { call, cause });
 }
 
