@@ -16,7 +16,7 @@ use std::{
 
 use actix::{Actor, Addr};
 use model::audio::Codec;
-use sip::{AuthServer, EndpointConfig};
+use sip::{AuthServer, EndpointConfig, Timers};
 
 pub use self::agent::{Ear, News, Refused};
 use self::{
@@ -51,6 +51,8 @@ pub struct EngineSettings {
     pub contact_user: Option<String>,
     /// Where calls go that name no other place, and where we register.
     pub trunk: Option<Trunk>,
+    /// The timers of RFC 3261 §17.
+    pub timers: Timers,
     /// Who may call us, by digest; `None`: everybody.
     pub auth: Option<AuthServer>,
     /// Where media goes.
@@ -104,6 +106,7 @@ impl Engine {
         endpoint.user_agent = settings.user_agent;
         endpoint.contact_user = settings.contact_user;
         endpoint.auth = settings.auth;
+        endpoint.timers = settings.timers;
 
         let (form, ear): (RtpForm, Box<dyn Ear>) = (settings.form, Box::new(ear));
         let agent = Agent::start_in_arbiter(&runtime.threads.home, move |_| Agent::new(ear, form));
@@ -220,6 +223,7 @@ mod tests {
             user_agent: "test".into(),
             contact_user: None,
             trunk: None,
+            timers: Timers::default(),
             auth: None,
             ports: RtpPorts::new(HOST, start, end, 2).expect("a range"),
             call: call_settings(vec![Codec::G722, Codec::Pcmu], answer),

@@ -340,6 +340,7 @@ impl SipListener {
                 let answered = self.endpoint.answer(now, key, sdp);
                 if answered.is_ok() {
                     self.count_set_up(key, Direction::Inbound);
+                    self.deliver(key, SipEvent::AnswerSent);
                 }
                 answered
             }

@@ -97,6 +97,14 @@ impl Origin {
             Origin::Outbound(_) => Direction::Outbound,
         }
     }
+
+    /// What the program that placed it named it by.
+    pub fn ticket(&self) -> Option<u64> {
+        match self {
+            Origin::Inbound { .. } => None,
+            Origin::Outbound(options) => options.as_ref()?.ticket,
+        }
+    }
 }
 
 impl NewCall {
@@ -356,6 +364,7 @@ impl Handler<SipEvent> for Call {
         match event {
             SipEvent::State(input) => self.input(Input::Sip(input), ctx),
             SipEvent::Answered(sdp) => self.answered(sdp, ctx),
+            SipEvent::AnswerSent => self.report(CallNews::AnswerSent),
             SipEvent::Offer(sdp) => self.offered(sdp),
             SipEvent::OfferAnswered(sdp) => match self.negotiator.accept_answer(&sdp) {
                 Ok(agreed) => self.agree(&agreed),

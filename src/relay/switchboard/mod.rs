@@ -234,9 +234,19 @@ impl Switchboard {
         let insiders = self.clients.values().filter_map(|client| client.inside.as_ref());
         new.listeners = insiders.map(|inside| inside.listener.clone()).collect();
         let (id, phone, direction) = (new.id.clone(), new.phone.clone(), new.origin.direction());
+        let ticket = new.origin.ticket();
         let SpawnedCall { commands, audio, listeners } = (self.spawn)(new, lease);
-        let handle =
-            CallHandle { id: id.clone(), direction, phone, placed_by, invite, commands, audio, listeners };
+        let handle = CallHandle {
+            id: id.clone(),
+            direction,
+            phone,
+            placed_by,
+            ticket,
+            invite,
+            commands,
+            audio,
+            listeners,
+        };
         self.sequence += 1;
         let entry = Entry { handle: handle.clone(), order: self.sequence, rang: false, up: false };
         self.calls.insert(id.clone(), entry);
@@ -326,6 +336,7 @@ impl Switchboard {
                 self.say_all(&call, Event::CallAns { call: call.clone() });
             }
             CallNews::Media(facts) => self.state_fact(&call, &FactKind::Media(facts)),
+            CallNews::AnswerSent => self.state_fact(&call, &FactKind::AnswerSent),
             CallNews::Event(event) => self.say_all(&call, event),
             CallNews::For(client, event) => self.say(client, event),
             CallNews::Over { was_up, reason } => {
