@@ -5,7 +5,7 @@
 
 use std::{collections::VecDeque, sync::atomic::AtomicU64, sync::atomic::Ordering};
 
-use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, Recipient, ResponseFuture};
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, Recipient};
 use bytes::Bytes;
 use model::{audio::SampleRate, call::EndReason, event::Event, id::CallId};
 use tokio::sync::oneshot;
@@ -95,14 +95,16 @@ pub struct Refused {
 #[rtype(result = "()")]
 pub struct Join(pub Exchange);
 
-/// Places a call; answered when it exists or was refused. Calls that exist and fail are news.
+/// Places a call. Calls that exist and fail are news.
 #[derive(Message)]
-#[rtype(result = "Result<CallHandle, Refused>")]
+#[rtype(result = "()")]
 pub struct Place {
     /// The number, or a name for it.
     pub phone: String,
     /// How.
     pub options: Box<DialOptions>,
+    /// Told when it exists or was refused. A call that nobody waits for by then is hung up.
+    pub asked: oneshot::Sender<Result<CallHandle, Refused>>,
 }
 
 impl Agent {
@@ -166,17 +168,14 @@ impl Handler<Join> for Agent {
 }
 
 impl Handler<Place> for Agent {
-    type Result = ResponseFuture<Result<CallHandle, Refused>>;
+    type Result = ();
 
-    fn handle(&mut self, place: Place, _: &mut Context<Self>) -> Self::Result {
-        let Some(switchboard) = &self.switchboard else {
-            return Box::pin(async { Err(Refused::gone()) });
-        };
-        let (asked, answer) = oneshot::channel();
+    fn handle(&mut self, place: Place, _: &mut Context<Self>) {
+        // Without a switchboard, who asked finds the other end closed.
+        let Some(switchboard) = &self.switchboard else { return };
+        let Place { phone, options, asked } = place;
         self.dialling.push_back(asked);
-        let Place { phone, options } = place;
         switchboard.place.do_send(PlaceCall { client: self.id, phone, options: Some(options) });
-        Box::pin(async { answer.await.unwrap_or_else(|_| Err(Refused::gone())) })
     }
 }
 

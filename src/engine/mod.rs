@@ -8,6 +8,7 @@ mod agent;
 mod runtime;
 
 use std::{
+    future::Future,
     io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -17,13 +18,17 @@ use std::{
 use actix::{Actor, Addr};
 use model::audio::Codec;
 use sip::{AuthServer, EndpointConfig, Timers};
+use tokio::sync::oneshot;
 
 pub use self::agent::{Ear, News, Refused};
 use self::{
     agent::{Agent, Exchange, Join, Place},
     runtime::Runtime,
 };
-pub use crate::relay::{sip_listener::Trunk, switchboard::Admission};
+pub use crate::relay::{
+    sip_listener::Trunk,
+    switchboard::{Admission, MediaAddress},
+};
 use crate::{
     config::LostAction,
     relay::{
@@ -33,7 +38,7 @@ use crate::{
         rtp_session::MediaSettings,
         sip_listener::{Door, Peers},
         stack::{Stack, bind_sip},
-        switchboard::{MediaAddress, Switchboard, SwitchboardSettings},
+        switchboard::{Switchboard, SwitchboardSettings},
     },
 };
 
@@ -149,9 +154,15 @@ impl Engine {
     }
 
     /// Places a call; returns when it exists. `phone` is the number at the trunk, unless the options name a target.
-    pub async fn dial(&self, phone: String, options: DialOptions) -> Result<CallHandle, Refused> {
-        let place = Place { phone, options: Box::new(options) };
-        self.agent.send(place).await.unwrap_or_else(|_| Err(Refused::gone()))
+    /// A call that nobody waits for any more by then is hung up.
+    pub fn dial(
+        &self,
+        phone: String,
+        options: DialOptions,
+    ) -> impl Future<Output = Result<CallHandle, Refused>> + use<> {
+        let (asked, answer) = oneshot::channel();
+        self.agent.do_send(Place { phone, options: Box::new(options), asked });
+        async { answer.await.unwrap_or_else(|_| Err(Refused::gone())) }
     }
 
     /// What exists right now; all zero when nothing does.
