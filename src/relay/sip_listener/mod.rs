@@ -219,6 +219,7 @@ impl SipListener {
                 let answered = self.endpoint.answer(now, key, sdp);
                 if answered.is_ok() {
                     self.routes.count_set_up(key, Direction::Inbound, &self.metrics);
+                    self.routes.deliver(key, SipEvent::AnswerSent);
                 }
                 answered
             }
