@@ -35,7 +35,7 @@ fn invite_has_the_golden_form() {
              CSeq: 1 INVITE\r\n\
              Contact: <sip:10.0.0.5:5062>\r\n\
              User-Agent: SIP-Relay-Server/1.0\r\n\
-             Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, NOTIFY\r\n\
+             Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, PRACK, INFO, NOTIFY\r\n\
              Content-Type: application/sdp\r\n\
              Content-Length: {}\r\n\r\n{OFFER}",
             OFFER.len()

@@ -87,7 +87,7 @@ fn register_has_the_golden_form() {
              Call-ID: {call_id}\r\n\
              CSeq: 1 REGISTER\r\n\
              Contact: <sip:1001@10.0.0.5:5062>;expires=3600\r\n\
-             Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, NOTIFY\r\n\
+             Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, PRACK, INFO, NOTIFY\r\n\
              User-Agent: SIP-Relay-Server/1.0\r\n\
              Expires: 3600\r\n\
              Content-Length: 0\r\n\r\n"

@@ -12,7 +12,7 @@ use model::id::CallId;
 use sip::Dial;
 use tracing::warn;
 
-use super::super::message::{DialRequest, RegistrationNews};
+use super::super::message::{DialRequest, RegistrationNews, TransferTarget};
 use crate::config::PeerNet;
 
 /// Whom a listener deals with.
@@ -46,6 +46,11 @@ impl Trunk {
     /// Who we are there; `None` without a user.
     pub fn address_of_record(&self) -> Option<String> {
         self.credentials.as_ref().map(|credentials| format!("sip:{}@{}", credentials.username, self.host))
+    }
+
+    /// A number there.
+    fn number(&self, phone: &str) -> String {
+        format!("sip:{phone}@{}", self.authority())
     }
 
     /// The URI of the far end itself.
@@ -96,7 +101,7 @@ impl Peers {
 /// What the core is to place; `None` without a place to send it to.
 pub fn dial_of(trunk: Option<&Trunk>, id: &CallId, request: &DialRequest) -> Option<Dial> {
     let options = request.options.as_deref().cloned().unwrap_or_default();
-    let at_trunk = trunk.map(|trunk| format!("sip:{}@{}", request.phone, trunk.authority()));
+    let at_trunk = trunk.map(|trunk| trunk.number(&request.phone));
     let destination = options.destination.or(trunk.map(|trunk| trunk.destination))?;
     let mut dial = Dial::new(options.target.or(at_trunk)?, destination, request.offer.clone());
     dial.call_id = Some(id.to_sip_call_id());
@@ -105,6 +110,14 @@ pub fn dial_of(trunk: Option<&Trunk>, id: &CallId, request: &DialRequest) -> Opt
     dial.headers = options.headers;
     dial.ring_timeout = options.ring_timeout.or(trunk.map(|trunk| trunk.invite_timeout));
     Some(dial)
+}
+
+/// Whom a far end is asked to call; `None` without a trunk to call a number at.
+pub fn uri_of(trunk: Option<&Trunk>, target: TransferTarget) -> Option<String> {
+    match target {
+        TransferTarget::Phone(phone) => trunk.map(|trunk| trunk.number(&phone)),
+        TransferTarget::Uri(uri) => Some(uri),
+    }
 }
 
 /// The port of a SIP URI that names none.

@@ -22,14 +22,14 @@ use model::{
     call::{Direction, EndLabel, EndReason, Party},
     id::CallId,
 };
-use sip::{Endpoint, Event, Incoming, Output, Rejection, Stats};
+use sip::{CallError, CallKey, Endpoint, Event, Incoming, Output, Rejection, Stats};
 use socket2::SockRef;
 use tokio::{net::UdpSocket, sync::oneshot};
 use tracing::{debug, info, warn};
 
 pub use self::door::{Door, Peers, Trunk};
 use self::{
-    door::dial_of,
+    door::{dial_of, uri_of},
     naming::{MAX_PHONE, phone_of},
     outcome::{dial_error, end_reason},
     routes::Routes,
@@ -38,8 +38,8 @@ use super::{
     call::state::SipInput,
     io::{Alarm, AlarmRang, Readable, ReadableStream},
     message::{
-        DialRequest, DismissSip, DrainSip, IncomingCall, Invite, SipAction, SipCensus, SipCensusRequest,
-        SipCommand, SipDrained, SipEvent,
+        DialRequest, DismissSip, DrainSip, IncomingCall, Invite, ReofferOutcome, SipAction, SipCensus,
+        SipCensusRequest, SipCommand, SipDrained, SipEvent, TransferProgress, TransferTarget,
     },
     registration::Registrar,
 };
@@ -127,10 +127,20 @@ impl SipListener {
             Event::Incoming(incoming) => return self.announce(*incoming),
             Event::Ringing { call, .. } => (call, SipEvent::State(SipInput::Ringing)),
             Event::Answered { call, sdp } => (call, SipEvent::Answered(sdp)),
-            Event::Acked { call, .. } => (call, SipEvent::State(SipInput::Acked)),
+            Event::Acked { call, sdp } => (call, SipEvent::Acked(sdp)),
             Event::Offer { call, sdp, .. } => (call, SipEvent::Offer(sdp)),
             Event::Ended { call, cause } => (call, SipEvent::State(SipInput::Ended(end_reason(&cause)))),
             Event::OfferAcked { call, sdp: Some(sdp) } => (call, SipEvent::OfferAnswered(sdp)),
+            Event::Reanswered { call, sdp } => (call, SipEvent::Reoffer(ReofferOutcome::Answered(sdp))),
+            Event::ReofferRefused { call, status } => (call, SipEvent::Reoffer(ReofferOutcome::Refused(status))),
+            Event::ReofferDue { call } => (call, SipEvent::Reoffer(ReofferOutcome::Due)),
+            Event::ReferProgress { call, status, reason, last } => {
+                (call, SipEvent::Transfer(TransferProgress::Heard { status, reason, last }))
+            }
+            Event::ReferRefused { call, status, reason } => {
+                (call, SipEvent::Transfer(TransferProgress::Refused { status, reason }))
+            }
+            Event::InfoDtmf { call, digit, duration } => (call, SipEvent::Digit { digit, duration }),
             Event::Registered { expires, .. } => return self.registrar.registered(expires),
             Event::RegistrationFailed { status, reason, retry_in, .. } => {
                 return self.registrar.failed(status, &reason, retry_in.unwrap_or_default());
@@ -141,14 +151,10 @@ impl SipListener {
             }
             Event::OfferWithdrawn { .. }
             | Event::OfferAcked { .. }
-            | Event::Reanswered { .. }
-            | Event::ReofferRefused { .. }
-            | Event::ReofferDue { .. }
+            | Event::Refreshed { .. }
             | Event::ReferAccepted { .. }
-            | Event::ReferProgress { .. }
-            | Event::ReferRefused { .. }
+            // Refused by the core, since its owner allows none; and of keys that are never sent.
             | Event::ReferRequested { .. }
-            | Event::InfoDtmf { .. }
             | Event::InfoRefused { .. } => return,
         };
         if matches!(&event, SipEvent::Answered(_)) {
@@ -213,6 +219,7 @@ impl SipListener {
                 let answered = self.endpoint.answer(now, key, sdp);
                 if answered.is_ok() {
                     self.routes.count_set_up(key, Direction::Inbound, &self.metrics);
+                    self.routes.deliver(key, SipEvent::AnswerSent);
                 }
                 answered
             }
@@ -222,11 +229,34 @@ impl SipListener {
             SipAction::Hangup => self.endpoint.hangup(now, key),
             SipAction::AnswerOffer(sdp) => self.endpoint.answer_offer(now, key, sdp),
             SipAction::RejectOffer(status) => self.endpoint.reject_offer(now, key, status),
+            SipAction::Reoffer(offer) => {
+                let sent = self.endpoint.reoffer(now, key, offer);
+                if sent.is_err() {
+                    self.routes.deliver(key, SipEvent::Reoffer(ReofferOutcome::Busy));
+                }
+                sent
+            }
+            SipAction::Refer(target) => return self.refer(key, target),
             SipAction::Dial(_) => Ok(()),
         };
         if let Err(error) = done {
             // The call ended on the wire while the command was on its way: its `Ended` is in the call's mailbox.
             debug!(call_id = %id, %error, "SIP command came too late");
+        }
+    }
+
+    fn refer(&mut self, key: CallKey, target: TransferTarget) {
+        let refused = match uri_of(self.trunk.as_ref(), target) {
+            None => Some((503, "no trunk to transfer to")),
+            Some(uri) => self.endpoint.refer(Instant::now(), key, &uri).err().map(|error| match error {
+                CallError::Invalid { .. } => (484, "Address Incomplete"),
+                CallError::WrongState => (491, "Request Pending"),
+                CallError::Unknown => (481, "Call Does Not Exist"),
+            }),
+        };
+        if let Some((status, reason)) = refused {
+            let reason = reason.to_owned();
+            self.routes.deliver(key, SipEvent::Transfer(TransferProgress::Refused { status, reason }));
         }
     }
 

@@ -13,7 +13,7 @@ pub fn end_reason(cause: &EndCause) -> EndReason {
         EndCause::LocalCancel => (Party::Agent, EndLabel::Cancelled),
         EndCause::Declined { .. } => (Party::Relay, EndLabel::Declined),
         EndCause::NoAck => (Party::Caller, EndLabel::NoAck),
-        EndCause::Timeout => (Party::Caller, EndLabel::Timeout),
+        EndCause::Timeout | EndCause::SessionExpired => (Party::Caller, EndLabel::Timeout),
         EndCause::TransportError => (Party::Relay, EndLabel::Unreachable),
         EndCause::ProtocolError { .. } => (Party::Caller, EndLabel::ProtocolError),
     };

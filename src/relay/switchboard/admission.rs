@@ -19,14 +19,14 @@ use super::{
     super::{
         call::NewCall,
         message::{
-            CallHandle, ClientEvent, ClientId, DialOptions, IncomingCall, Invite, PlaceCall, SipAction,
-            SipCommand,
+            CallCommand, CallHandle, ClientEvent, ClientId, DialOptions, IncomingCall, Invite, PlaceCall,
+            SipAction, SipCommand, TransferCall,
         },
         random::{random_u64, uuid4},
         rtp_ports::PortLease,
     },
     SpawnedCall, Switchboard,
-    guard::Refusal,
+    guard::{self, Refusal},
     table::Entry,
 };
 use crate::logging::Pii;
@@ -53,7 +53,7 @@ impl Switchboard {
         let lease = self.admit()?;
         let peer = Some(incoming.invite.source);
         let local = self.local_media("-", "-", peer, &lease);
-        let offer = incoming.offer.as_deref().unwrap_or_default();
+        let offer = incoming.offer.as_deref();
         let new = NewCall::inbound(incoming.id, incoming.phone, offer, local, &self.settings.call);
         let new = new.map_err(|error| {
             info!(%error, "call refused");
@@ -95,9 +95,19 @@ impl Switchboard {
     ) {
         new.listeners = self.audience.insiders();
         let (id, phone, direction) = (new.id.clone(), new.phone.clone(), new.origin.direction());
+        let ticket = new.origin.ticket();
         let SpawnedCall { commands, audio, listeners } = (self.spawn)(new, lease);
-        let handle =
-            CallHandle { id: id.clone(), direction, phone, placed_by, invite, commands, audio, listeners };
+        let handle = CallHandle {
+            id: id.clone(),
+            direction,
+            phone,
+            placed_by,
+            ticket,
+            invite,
+            commands,
+            audio,
+            listeners,
+        };
         self.sequence += 1;
         let entry = Entry { handle: handle.clone(), order: self.sequence, rang: false, up: false };
         self.calls.insert(id.clone(), entry);
@@ -158,6 +168,26 @@ impl Handler<PlaceCall> for Switchboard {
             }
         };
         self.audience.say(client, answer);
+    }
+}
+
+impl Handler<TransferCall> for Switchboard {
+    type Result = ();
+
+    fn handle(&mut self, transfer: TransferCall, _: &mut Context<Self>) {
+        let TransferCall { client, call, target } = transfer;
+        let Some(entry) = self.calls.get(&call) else { return };
+        let target = match &mut self.guard {
+            Some(guard) => guard.check_transfer(target, Instant::now()),
+            None => Ok(guard::target_of(target)),
+        };
+        match target {
+            Ok(target) => entry.handle.commands.do_send(CallCommand::Transfer { client, target }),
+            Err(Refusal { status, reason, .. }) => {
+                let error = Event::Error { status, text: reason.into(), verb: "TRANSFER".into() };
+                self.audience.say(client, error);
+            }
+        }
     }
 }
 

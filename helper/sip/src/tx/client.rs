@@ -22,6 +22,10 @@ pub(crate) enum Purpose {
     /// An INVITE inside a dialog.
     Reinvite,
     Bye,
+    /// An UPDATE of ours, which refreshes the session.
+    Update,
+    /// Confirms a reliable provisional response.
+    Prack,
     Cancel,
     Refer,
     Notify,

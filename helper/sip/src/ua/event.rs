@@ -54,7 +54,8 @@ pub enum Event {
     Answered {
         /// The call.
         call: CallKey,
-        /// The SDP answer, or the offer when the dial had none; absent when the peer sent a 2xx without one.
+        /// The SDP answer, that of a reliable provisional response before that of the 2xx; or the offer when the dial had none.
+        /// Absent when the peer sent neither.
         sdp: Option<Bytes>,
     },
     /// The ACK for the 2xx of an inbound call arrived: the call is up.
@@ -91,6 +92,14 @@ pub enum Event {
         /// The call.
         call: CallKey,
         /// The SDP answer.
+        sdp: Option<Bytes>,
+    },
+    /// The peer answered a re-INVITE with which we refreshed the session (RFC 4028): our side as it was sent last. Nothing is
+    /// owed. A refresh by UPDATE is not reported.
+    Refreshed {
+        /// The call.
+        call: CallKey,
+        /// The SDP answer: as a rule what the peer said last.
         sdp: Option<Bytes>,
     },
     /// The peer refused our `reoffer`; the session is as it was before (RFC 3261 §14.1).
@@ -226,6 +235,8 @@ pub enum OfferMethod {
     Invite,
     /// An UPDATE (RFC 3311).
     Update,
+    /// A PRACK, while the call still rings (RFC 3262 §5). Refusing it leaves the session as it was.
+    Prack,
 }
 
 /// A new inbound call.
@@ -295,6 +306,8 @@ pub enum EndCause {
     NoAck,
     /// Nobody answered in time: no response at all, or the dial's own limit ran out, or `ack_with` was owed for too long.
     Timeout,
+    /// Nobody refreshed the session in time, or nobody answered our refresh (RFC 4028 §10); a BYE has been sent.
+    SessionExpired,
     /// The transport reported the peer unreachable.
     TransportError,
     /// The peer broke the protocol in a way that ends the call.
@@ -316,7 +329,7 @@ impl EndCause {
             Self::RemoteBye { .. } | Self::LocalBye => None,
             Self::Cancelled | Self::LocalCancel => Some(487),
             Self::Rejected { status, .. } | Self::Declined { status, .. } => Some(*status),
-            Self::NoAck | Self::Timeout => Some(408),
+            Self::NoAck | Self::Timeout | Self::SessionExpired => Some(408),
             Self::TransportError => Some(503),
             Self::ProtocolError { .. } => Some(500),
         }
@@ -330,6 +343,7 @@ impl EndCause {
             Self::Cancelled | Self::LocalCancel => "Request Terminated",
             Self::Rejected { reason, .. } | Self::Declined { reason, .. } => reason,
             Self::NoAck | Self::Timeout => "Request Timeout",
+            Self::SessionExpired => "Session Expired",
             Self::TransportError => "Service Unavailable",
             Self::ProtocolError { what } => what,
         }
@@ -346,6 +360,7 @@ impl EndCause {
             Self::Declined { .. } => "declined",
             Self::NoAck => "no-ack",
             Self::Timeout => "timeout",
+            Self::SessionExpired => "session-expired",
             Self::TransportError => "transport-error",
             Self::ProtocolError { .. } => "protocol-error",
         }

@@ -116,6 +116,10 @@ fn is_ours(name: &str) -> bool {
             | H::Authorization
             | H::ProxyAuthorization
             | H::RetryAfter
+            | H::SessionExpires
+            | H::MinSe
+            | H::RSeq
+            | H::RAck
     )
 }
 

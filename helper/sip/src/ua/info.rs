@@ -75,9 +75,8 @@ impl Endpoint {
         if duration.as_millis() == 0 || duration > MAX_PRESS {
             return Err(CallError::Invalid { field: "duration" });
         }
-        let unacknowledged = up.ack_owed.is_some();
         let info = &mut up.extras().info;
-        if unacknowledged || info.waiting.len() >= MAX_WAITING {
+        if info.waiting.len() >= MAX_WAITING {
             return Err(CallError::WrongState);
         }
         info.waiting.push_back((digit, duration));

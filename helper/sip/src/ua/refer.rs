@@ -58,7 +58,7 @@ impl Endpoint {
         if !guard::is_uri(target) {
             return Err(CallError::Invalid { field: "target" });
         }
-        if up.ack_owed.is_some() || up.extras().refer.as_ref().is_some_and(|refer| !refer.told) {
+        if up.extras().refer.as_ref().is_some_and(|refer| !refer.told) {
             return Err(CallError::WrongState);
         }
         let mut headers =

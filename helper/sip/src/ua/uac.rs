@@ -8,6 +8,7 @@ use super::bye::send_bye;
 use super::call::{Call, CallTimer, Calling, Early, Outbound, State, Up};
 use super::delayed;
 use super::reoffer::acknowledge;
+use super::session_timer::Ask;
 use super::{CallKey, Dial, DialError, EndCause, Event, compose, guard};
 use crate::auth::{AuthSession, ChallengedBy};
 use crate::dialog::Dialog;
@@ -63,10 +64,8 @@ impl Endpoint {
         };
         match calling {
             _ if status == StatusCode::TRYING => {}
-            Some((key, calling)) if status.is_provisional() => {
-                note_early_dialog(calling, response);
-                let early_media = body_of(response);
-                self.core.event(Event::Ringing { call: key, status: status.as_u16(), early_media });
+            Some((key, _)) if status.is_provisional() => {
+                self.early_response(now, (client, key), response, status);
             }
             Some((key, _)) if status.is_success() => self.call_answered(now, client, key, response),
             Some((key, _)) => self.call_refused(now, key, response, status),
@@ -77,11 +76,12 @@ impl Endpoint {
 
     /// The first 2xx: the call is up. ACK, unless the 2xx brings an offer that is to be answered in it.
     fn call_answered(&mut self, now: Instant, client: ClientKey, key: CallKey, response: &Message) {
-        let Some(Call { mut name, state: State::Calling(calling) }) = self.calls.take(&mut self.core, key)
+        let Some(Call { mut name, state: State::Calling(mut calling) }) =
+            self.calls.take(&mut self.core, key)
         else {
             return;
         };
-        let sdp = body_of(response);
+        let mut sdp = body_of(response);
         let ack_is_owed = calling.outbound.offer.is_none() && sdp.is_some();
         let dialog = match ack_is_owed {
             true => self.dialog_of(client, response),
@@ -91,9 +91,17 @@ impl Endpoint {
             name.end(&mut self.core, EndCause::ProtocolError { what: "Malformed 2xx" });
             return;
         };
-        let early = calling.early.iter().find(|early| early.remote_tag == dialog.remote_tag);
-        dialog.remote_seq = early.and_then(|early| early.remote_seq);
+        if let Some(early) = calling.early(&dialog.remote_tag.clone()) {
+            dialog.remote_seq = early.remote_seq;
+            if let Some(confirmed) = early.confirmed.take() {
+                dialog.local_seq = confirmed.dialog.local_seq;
+                // An answer came already: what the 2xx says is no other (RFC 3261 §13.2.1).
+                sdp = confirmed.answer.or(sdp);
+            }
+        }
         let mut up = Up::new(dialog, true, calling.auth);
+        let sent = calling.outbound.offer.as_ref();
+        up.adopt(&mut self.core, now, key, (calling.outbound.ask, response), sent);
         if ack_is_owed {
             up.ack_owed = Some(delayed::owe_ack(&mut self.core, now, key, client));
         }
@@ -143,17 +151,18 @@ impl Endpoint {
         if let Some(challenged) = challenged_by(status)
             && let Some(auth) = &mut calling.auth
             && auth.challenged(challenged, challenges(response, challenged)).is_ok()
+            && invite_again(&mut self.core, &mut self.clients, now, key, calling)
         {
-            calling.cseq += 1;
-            calling.early.clear();
-            let cnonce = self.core.random.tag();
-            let outbound = &calling.outbound;
-            let body = outbound.offer.as_deref().unwrap_or_default();
-            let headers = auth.headers("INVITE", &outbound.target, body, &cnonce);
-            let sent =
-                send_invite(&mut self.core, &mut self.clients, now, key, outbound, calling.cseq, &headers);
-            if let Some(client) = sent {
-                calling.invite = client;
+            return;
+        }
+        // A longer session timer (RFC 4028 §7.3).
+        if status == StatusCode::SESSION_INTERVAL_TOO_SMALL
+            && calling.outbound.ask.as_mut().is_some_and(|ask| ask.raise(response))
+        {
+            if let Some(auth) = &mut calling.auth {
+                auth.reuse();
+            }
+            if invite_again(&mut self.core, &mut self.clients, now, key, calling) {
                 return;
             }
         }
@@ -226,6 +235,27 @@ fn send_cancel(core: &mut Core, clients: &mut Clients, now: Instant, client: Cli
     clients.limit_withdrawn(core, now, client);
 }
 
+/// Sends the INVITE with the next CSeq, a new branch and the answers to the challenges so far.
+fn invite_again(
+    core: &mut Core,
+    clients: &mut Clients,
+    now: Instant,
+    key: CallKey,
+    calling: &mut Calling,
+) -> bool {
+    calling.cseq += 1;
+    calling.early.clear();
+    let outbound = &calling.outbound;
+    let cnonce = core.random.tag();
+    let headers = calling.auth.as_mut().map_or_else(Vec::new, |auth| {
+        auth.headers("INVITE", &outbound.target, outbound.offer.as_deref().unwrap_or_default(), &cnonce)
+    });
+    let sent = send_invite(core, clients, now, key, outbound, calling.cseq, &headers);
+    let Some(client) = sent else { return false };
+    calling.invite = client;
+    true
+}
+
 fn send_invite(
     core: &mut Core,
     clients: &mut Clients,
@@ -256,6 +286,7 @@ fn outbound(core: &mut Core, mut dial: Dial) -> Outbound {
         call_id: dial.call_id.unwrap_or_else(|| format!("{}@{host}", core.random.uuid4())),
         headers,
         offer: dial.offer,
+        ask: config.session_timer.as_ref().map(Ask::first),
     }
 }
 
@@ -276,12 +307,12 @@ fn redirections(response: &Message) -> Vec<String> {
 }
 
 /// A provisional response with a To tag makes an early dialog (RFC 3261 §12.1).
-fn note_early_dialog(calling: &mut Calling, response: &Message) {
+pub(super) fn note_early_dialog(calling: &mut Calling, response: &Message) {
     let Ok(to) = response.to() else { return };
     let Some(tag) = to.tag() else { return };
     let known = calling.early.iter().any(|early| *early.remote_tag == *tag);
     if !known && calling.early.len() < MAX_FORKS {
-        calling.early.push(Early { remote_tag: tag.into(), remote_seq: None });
+        calling.early.push(Early { remote_tag: tag.into(), remote_seq: None, confirmed: None });
     }
 }
 
