@@ -199,16 +199,19 @@ impl Engine {
         self.client
     }
 
-    /// Places a call; returns when it exists. `phone` is the number at the trunk, unless the options name a target.
+    /// Places a call as soon as the future is polled; resolves when it exists. `phone` is the number at the trunk, unless the options name a target.
     /// A call that nobody waits for any more by then is hung up.
     pub fn dial(
         &self,
         phone: String,
         options: DialOptions,
     ) -> impl Future<Output = Result<CallHandle, Refused>> + Send + use<> {
-        let (asked, answer) = oneshot::channel();
-        self.agent.do_send(Place { phone, options: Box::new(options), asked });
-        async { answer.await.unwrap_or_else(|_| Err(Refused::gone())) }
+        let (agent, (asked, answer)) = (self.agent.clone(), oneshot::channel());
+        let place = Place { phone, options: Box::new(options), asked };
+        async move {
+            agent.do_send(place);
+            answer.await.unwrap_or_else(|_| Err(Refused::gone()))
+        }
     }
 
     /// What exists right now; all zero when nothing does.
