@@ -109,9 +109,7 @@ pub struct Place {
 
 impl Agent {
     /// An agent that hears callers in this form.
-    pub fn new(ear: Box<dyn Ear>, form: RtpForm) -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        let id = ClientId(NEXT.fetch_add(1, Ordering::Relaxed));
+    pub fn new(id: ClientId, ear: Box<dyn Ear>, form: RtpForm) -> Self {
         Self { id, ear, form, switchboard: None, dialling: VecDeque::new(), placed: Vec::new() }
     }
 
@@ -137,6 +135,12 @@ impl Agent {
             unwanted.commands.do_send(CallCommand::Hangup);
         }
     }
+}
+
+/// A name that no other agent of this process has.
+pub fn next_client() -> ClientId {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    ClientId(NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 impl Refused {
@@ -274,7 +278,7 @@ mod tests {
         let (sender, mut commands) = unbounded_channel();
         let probe = Probe(sender).start();
         let id = CallId::from_sip_call_id("a@b");
-        let mut agent = Agent::new(Box::new(|_| ()), RtpForm::Classic);
+        let mut agent = Agent::new(ClientId(1), Box::new(|_| ()), RtpForm::Classic);
         agent.placed.push(CallHandle {
             id: id.clone(),
             direction: Direction::Outbound,

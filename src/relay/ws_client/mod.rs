@@ -32,7 +32,7 @@ use super::{
     http::Slot,
     message::{
         AudioForm, CallerAudio, ClientEvent, ClientId, Connect, Disconnect, HandOver, Inherit, Listen,
-        Listener, PlaceCall, RtpForm, SessionClaim,
+        Listener, PlaceCall, RtpForm, SessionClaim, TransferCall,
     },
 };
 use crate::metrics::Metrics;
@@ -76,6 +76,8 @@ pub struct SwitchboardPort {
     pub disconnect: Recipient<Disconnect>,
     /// CALL.
     pub place: Recipient<PlaceCall>,
+    /// TRANSFER.
+    pub transfer: Recipient<TransferCall>,
 }
 
 /// See the module's documentation.
