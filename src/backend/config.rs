@@ -151,6 +151,7 @@ impl SipBackendConfig {
         media.establishment_timeout = self.rtp_establishment_timeout;
         let mut call = engine::call_settings(codecs, Some(Duration::ZERO));
         call.telephone_event = self.dtmf_payload_type;
+        call.delayed_offer = false;
         let users = self.auth_users.iter();
         let auth =
             users.fold(AuthServer::new(&self.auth_realm), |auth, (name, password)| auth.user(name, password));
@@ -236,10 +237,10 @@ mod tests {
         assert!(!settings.advertised.is_unspecified());
         assert_eq!(settings.media_address, MediaAddress::Route(settings.advertised));
 
-        let advertised_ip = Some("203.0.113.7".parse().expect("an address"));
-        let behind_nat = telephone(&SipBackendConfig { advertised_ip, ..Default::default() }).expect("fine");
-        assert_eq!(behind_nat.advertised, advertised_ip.expect("it is set"));
-        assert_eq!(behind_nat.media_address, MediaAddress::Fixed(behind_nat.advertised));
+        let public: IpAddr = "203.0.113.7".parse().expect("an address");
+        let config = SipBackendConfig { advertised_ip: Some(public), ..Default::default() };
+        let behind_nat = telephone(&config).expect("it is fine");
+        assert_eq!((behind_nat.advertised, behind_nat.media_address), (public, MediaAddress::Fixed(public)));
     }
 
     #[test]
