@@ -139,6 +139,17 @@ fn async_callbacks_are_awaited() {
 }
 
 #[test]
+fn backend_can_be_closed_from_its_own_callback() {
+    let (served, pbx) = (Served::start(|_| ()), Pbx::new());
+    let (backend, runtime) = (served.backend.clone(), served.runtime().clone());
+    served.backend.on_call(move |_| runtime.block_on(backend.close()));
+    let mut call = call_with(&served, &pbx, &[]);
+    call.expect_bye();
+    assert!(eventually(WAIT, || std::net::UdpSocket::bind(served.sip).is_ok()));
+    served.finish();
+}
+
+#[test]
 fn dtmf_hook_sees_digit_and_duration_and_rooms_follow_the_call() {
     let (served, pbx) = (Served::start(|_| ()), Pbx::new());
     let kit = Rooms::new(&served.backend);

@@ -73,10 +73,17 @@ pub struct SipBackendConfig {
 }
 
 /// When a caller is found to talk over playback.
+///
+/// ```
+/// use sip_relay::backend::BargeInConfig;
+///
+/// let told_only = BargeInConfig { auto_cancel: false, ..BargeInConfig::default() };
+/// assert_eq!((told_only.rms, told_only.min_speech.as_millis()), (500, 300));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BargeInConfig {
     /// Loudness above which it is speech: root mean square of 16-bit samples. Default 500.
-    pub rms: f64,
+    pub rms: u16,
     /// How long it must last. Default 300 ms.
     pub min_speech: Duration,
     /// Stop playback then. Default true.
@@ -85,7 +92,7 @@ pub struct BargeInConfig {
 
 impl Default for BargeInConfig {
     fn default() -> Self {
-        Self { rms: 500.0, min_speech: Duration::from_millis(300), auto_cancel: true }
+        Self { rms: 500, min_speech: Duration::from_millis(300), auto_cancel: true }
     }
 }
 
