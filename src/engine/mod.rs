@@ -155,7 +155,7 @@ impl Engine {
 
         let (form, ear): (RtpForm, Box<dyn Ear>) = (settings.form, Box::new(ear));
         let client = agent::next_client();
-        let agent = Agent::start_in_arbiter(&runtime.threads.home, move |_| Agent::new(client, ear, form));
+        let agent = Agent::start_in_arbiter(&runtime.threads.home, move |_| Agent::new(client, ear));
         let call = Arc::new(settings.call);
         let stack = Stack {
             socket,
@@ -176,13 +176,13 @@ impl Engine {
             },
             call,
             media: Arc::new(MediaSettings { session: settings.media }),
+            insider: Some(agent::introduction(client, &agent, form)),
             recorder: None,
             metrics: runtime.metrics.clone(),
             readiness: Default::default(),
         };
         let switchboard = stack.start(&runtime.threads);
         agent.do_send(Join(Exchange {
-            connect: switchboard.clone().recipient(),
             disconnect: switchboard.clone().recipient(),
             place: switchboard.clone().recipient(),
         }));
