@@ -271,6 +271,7 @@ pub fn call_settings(codecs: Vec<Codec>, answer_after: Option<Duration>) -> Call
         answer_after,
         ring_timeout: Duration::from_secs(180),
         max_duration: None,
+        delayed_offer: true,
     }
 }
 
