@@ -20,18 +20,9 @@ fn offer_that_cannot_be_answered_is_refused_with_488_and_no_client_hears_of_it()
         call.expect_response(488);
         call.ack();
     }
-    for without_body in [true, false] {
-        let mut call = pbx.invite_with(relay.sip(), Invite::default(), |draft| {
-            if without_body {
-                draft.without("Content-Type").body("text/plain", "").without("Content-Type")
-            } else {
-                draft.sdp("v=0\r\nnonsense")
-            }
-        });
-        let refusal = call.expect_final();
-        assert_eq!(refusal.status(), Some(488), "{refusal}");
-        call.ack();
-    }
+    let mut call = pbx.invite_with(relay.sip(), Invite::default(), |draft| draft.sdp("v=0\r\nnonsense"));
+    call.expect_response(488);
+    call.ack();
     let mut call = pbx.invite_with(relay.sip(), Invite::default(), |draft| draft.body("text/plain", "hello"));
     let refusal = call.expect_response(415);
     assert_eq!(refusal.header("Accept"), Some("application/sdp"));

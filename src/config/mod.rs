@@ -34,7 +34,7 @@ pub use self::{
     secret::Secret,
     settings::{SETTINGS, Setting},
 };
-pub(crate) use net::route_source;
+pub(crate) use net::{host as resolve, route_source};
 
 /// Every setting of the relay.
 #[derive(Debug, Clone)]

@@ -32,7 +32,7 @@ pub(super) fn local_tcp_ip(text: &str) -> Parsed<IpAddr> {
 }
 
 /// An address, or a name that is resolved now. Of several addresses the first of the family of `near`, or else of IPv4.
-pub(super) fn host(text: &str, near: Option<IpAddr>) -> Parsed<IpAddr> {
+pub(crate) fn host(text: &str, near: Option<IpAddr>) -> Parsed<IpAddr> {
     if let Ok(ip) = ip(text) {
         return Ok(ip);
     }

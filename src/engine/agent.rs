@@ -5,14 +5,14 @@
 
 use std::{collections::VecDeque, sync::atomic::AtomicU64, sync::atomic::Ordering};
 
-use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, Recipient, ResponseFuture};
+use actix::{Actor, ActorContext, Addr, Context, Handler, Message, Recipient};
 use bytes::Bytes;
 use model::{audio::SampleRate, call::EndReason, event::Event, id::CallId};
 use tokio::sync::oneshot;
 
 use crate::relay::message::{
-    AudioMessage, CallFact, CallHandle, CallerAudio, ClientEvent, ClientId, Connect, DialOptions, Disconnect,
-    FactKind, Insider, Listener, MediaFacts, PlaceCall, RegistrationNews, RtpForm,
+    AudioMessage, CallCommand, CallFact, CallHandle, CallerAudio, ClientEvent, ClientId, Connect,
+    DialOptions, Disconnect, FactKind, Insider, Listener, MediaFacts, PlaceCall, RegistrationNews, RtpForm,
 };
 
 /// What a program hears of its telephone.
@@ -24,6 +24,8 @@ pub enum News {
     Event(Event),
     /// What was agreed about a call's media, or has changed.
     Media(CallId, MediaFacts),
+    /// Our 200 to an inbound call is out, and its media is open.
+    AnswerSent(CallId),
     /// 20 ms of a caller.
     Audio {
         /// Whose.
@@ -62,7 +64,6 @@ impl<F: FnMut(News) + Send + 'static> Ear for F {
 pub struct Agent {
     id: ClientId,
     ear: Box<dyn Ear>,
-    form: RtpForm,
     switchboard: Option<Exchange>,
     dialling: VecDeque<oneshot::Sender<Result<CallHandle, Refused>>>,
     placed: Vec<CallHandle>,
@@ -71,8 +72,6 @@ pub struct Agent {
 /// The switchboard, as an agent sees it.
 #[derive(Clone)]
 pub struct Exchange {
-    /// To be heard.
-    pub connect: Recipient<Connect>,
     /// To leave.
     pub disconnect: Recipient<Disconnect>,
     /// To call.
@@ -93,22 +92,22 @@ pub struct Refused {
 #[rtype(result = "()")]
 pub struct Join(pub Exchange);
 
-/// Places a call; answered when it exists or was refused. Calls that exist and fail are news.
+/// Places a call. Calls that exist and fail are news.
 #[derive(Message)]
-#[rtype(result = "Result<CallHandle, Refused>")]
+#[rtype(result = "()")]
 pub struct Place {
     /// The number, or a name for it.
     pub phone: String,
     /// How.
     pub options: Box<DialOptions>,
+    /// Told when it exists or was refused. A call that nobody waits for by then is hung up.
+    pub asked: oneshot::Sender<Result<CallHandle, Refused>>,
 }
 
 impl Agent {
-    /// An agent that hears callers in this form.
-    pub fn new(ear: Box<dyn Ear>, form: RtpForm) -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        let id = ClientId(NEXT.fetch_add(1, Ordering::Relaxed));
-        Self { id, ear, form, switchboard: None, dialling: VecDeque::new(), placed: Vec::new() }
+    /// An agent of this name.
+    pub fn new(id: ClientId, ear: Box<dyn Ear>) -> Self {
+        Self { id, ear, switchboard: None, dialling: VecDeque::new(), placed: Vec::new() }
     }
 
     fn event(&mut self, event: Event) {
@@ -127,11 +126,25 @@ impl Agent {
 
     /// The switchboard answers in the order in which it was asked.
     fn settle(&mut self, outcome: Result<CallHandle, Refused>) {
-        if let Some(asked) = self.dialling.pop_front() {
-            // Who asked may have stopped waiting.
-            let _ = asked.send(outcome);
+        let Some(asked) = self.dialling.pop_front() else { return };
+        // Who asked may have stopped waiting: then nobody wants the call any more.
+        if let Err(Ok(unwanted)) = asked.send(outcome) {
+            unwanted.commands.do_send(CallCommand::Hangup);
         }
     }
+}
+
+/// How an agent is made known to its switchboard before the first call comes: it hears callers in this form.
+pub fn introduction(client: ClientId, agent: &Addr<Agent>, form: RtpForm) -> Connect {
+    let listener = Listener { client, replaces: None, form, audio: agent.clone().recipient() };
+    let inside = Some(Insider { facts: agent.clone().recipient(), listener });
+    Connect { client, events: agent.clone().recipient(), session: None, inside }
+}
+
+/// A name that no other agent of this process has.
+pub fn next_client() -> ClientId {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    ClientId(NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 impl Refused {
@@ -152,28 +165,20 @@ impl Actor for Agent {
 impl Handler<Join> for Agent {
     type Result = ();
 
-    fn handle(&mut self, join: Join, ctx: &mut Context<Self>) {
-        let me = ctx.address();
-        let (client, form) = (self.id, self.form);
-        let listener = Listener { client, replaces: None, form, audio: me.clone().recipient() };
-        let inside = Some(Insider { facts: me.clone().recipient(), listener });
-        join.0.connect.do_send(Connect { client, events: me.recipient(), session: None, inside });
+    fn handle(&mut self, join: Join, _: &mut Context<Self>) {
         self.switchboard = Some(join.0);
     }
 }
 
 impl Handler<Place> for Agent {
-    type Result = ResponseFuture<Result<CallHandle, Refused>>;
+    type Result = ();
 
-    fn handle(&mut self, place: Place, _: &mut Context<Self>) -> Self::Result {
-        let Some(switchboard) = &self.switchboard else {
-            return Box::pin(async { Err(Refused::gone()) });
-        };
-        let (asked, answer) = oneshot::channel();
+    fn handle(&mut self, place: Place, _: &mut Context<Self>) {
+        // Without a switchboard, who asked finds the other end closed.
+        let Some(switchboard) = &self.switchboard else { return };
+        let Place { phone, options, asked } = place;
         self.dialling.push_back(asked);
-        let Place { phone, options } = place;
         switchboard.place.do_send(PlaceCall { client: self.id, phone, options: Some(options) });
-        Box::pin(async { answer.await.unwrap_or_else(|_| Err(Refused::gone())) })
     }
 }
 
@@ -207,6 +212,7 @@ impl Handler<CallFact> for Agent {
         let CallFact { call, kind } = fact;
         self.ear.hear(match kind {
             FactKind::Media(facts) => News::Media(call, facts),
+            FactKind::AnswerSent => News::AnswerSent(call),
             FactKind::Over { was_up, reason } => News::Over { call, was_up, reason },
         });
     }
@@ -232,3 +238,59 @@ impl Handler<RegistrationNews> for Agent {
 
 /// Frames of all calls together that may wait for the SIP thread: a second of 80 calls.
 const MAILBOX: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use model::call::Direction;
+    use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+    use super::*;
+    use crate::relay::message::{AgentOrder, Listen};
+
+    /// Stands for a call: passes commands on.
+    struct Probe(UnboundedSender<CallCommand>);
+
+    impl Actor for Probe {
+        type Context = Context<Self>;
+    }
+
+    impl Handler<CallCommand> for Probe {
+        type Result = ();
+
+        fn handle(&mut self, command: CallCommand, _: &mut Context<Self>) {
+            self.0.send(command).expect("the test waits");
+        }
+    }
+
+    macro_rules! ignores {
+        ($($message:ty),*) => {$(
+            impl Handler<$message> for Probe {
+                type Result = ();
+                fn handle(&mut self, _: $message, _: &mut Context<Self>) {}
+            }
+        )*};
+    }
+    ignores!(AgentOrder, Listen);
+
+    #[actix::test]
+    async fn call_that_nobody_waits_for_any_more_is_hung_up() {
+        let (sender, mut commands) = unbounded_channel();
+        let probe = Probe(sender).start();
+        let id = CallId::from_sip_call_id("a@b");
+        let mut agent = Agent::new(ClientId(1), Box::new(|_| ()));
+        agent.placed.push(CallHandle {
+            id: id.clone(),
+            direction: Direction::Outbound,
+            phone: "1".into(),
+            placed_by: Some(agent.id),
+            ticket: None,
+            invite: None,
+            commands: probe.clone().recipient(),
+            audio: probe.clone().recipient(),
+            listeners: probe.recipient(),
+        });
+        agent.dialling.push_back(oneshot::channel().0);
+        agent.event(Event::Calling { phone: "1".into(), call: id });
+        assert_eq!(commands.recv().await, Some(CallCommand::Hangup));
+    }
+}

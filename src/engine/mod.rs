@@ -5,35 +5,46 @@
 //! [`CallHandle`](crate::relay::message::CallHandle), whose recipients may be used from any thread.
 
 mod agent;
+mod dtmf;
 mod runtime;
 
 use std::{
+    future::Future,
     io,
     net::{IpAddr, SocketAddr},
+    pin::Pin,
     sync::Arc,
+    task::{Context, Poll},
     time::Duration,
 };
 
 use actix::{Actor, Addr};
 use model::audio::Codec;
-use sip::{AuthServer, EndpointConfig};
+use sip::{AuthServer, EndpointConfig, Timers};
+use tokio::sync::oneshot;
 
-pub use self::agent::{Ear, News, Refused};
 use self::{
     agent::{Agent, Exchange, Join, Place},
     runtime::Runtime,
 };
-pub use crate::relay::{sip_listener::Trunk, switchboard::Admission};
+pub use self::{
+    agent::{Ear, News, Refused},
+    dtmf::DtmfEvent,
+};
+pub use crate::relay::{
+    sip_listener::Trunk,
+    switchboard::{Admission, MediaAddress},
+};
 use crate::{
     config::LostAction,
     relay::{
         call::CallSettings,
-        message::{CallHandle, Census, CensusRequest, DialOptions, Dismiss, RtpForm, Shutdown},
+        message::{CallHandle, Census, CensusRequest, ClientId, DialOptions, Dismiss, RtpForm, Shutdown},
         rtp_ports::RtpPorts,
         rtp_session::MediaSettings,
         sip_listener::{Door, Peers},
         stack::{Stack, bind_sip},
-        switchboard::{MediaAddress, Switchboard, SwitchboardSettings},
+        switchboard::{Switchboard, SwitchboardSettings},
     },
 };
 
@@ -51,6 +62,8 @@ pub struct EngineSettings {
     pub contact_user: Option<String>,
     /// Where calls go that name no other place, and where we register.
     pub trunk: Option<Trunk>,
+    /// The timers of RFC 3261 §17.
+    pub timers: Timers,
     /// Who may call us, by digest; `None`: everybody.
     pub auth: Option<AuthServer>,
     /// Where media goes.
@@ -87,9 +100,43 @@ pub enum EngineError {
 pub struct Engine {
     switchboard: Addr<Switchboard>,
     agent: Addr<Agent>,
+    client: ClientId,
     runtime: Runtime,
     sip_address: SocketAddr,
     stopped: bool,
+}
+
+/// A telephone that is being put away, whether this is awaited or not. Resolves when its sockets are closed.
+#[derive(Debug)]
+#[must_use = "sockets are still open until this resolves"]
+pub struct Stopping(oneshot::Receiver<()>);
+
+impl Future for Stopping {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        // An error means that the process ends: then everything is closed.
+        Pin::new(&mut self.0).poll(context).map(|_| ())
+    }
+}
+
+/// Carries out a job on the thread of all telephones, whose runtime has a clock and sockets: whoever waits for it needs
+/// no runtime. The job goes on when nobody waits any more.
+pub async fn run<T: Send + 'static>(job: impl Future<Output = T> + Send + 'static) -> Result<T, EngineError> {
+    let (done, outcome) = oneshot::channel();
+    let job = async move {
+        // Nobody may be waiting.
+        let _ = done.send(job.await);
+    };
+    spawn(job).map_err(EngineError::Thread)?;
+    outcome.await.map_err(|_| EngineError::Thread(io::Error::other("the job did not end")))
+}
+
+/// The same for a job that nobody waits for.
+pub fn spawn(job: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
+    let runtime = Runtime::of_process()?;
+    let taken = runtime.threads.home.spawn(job);
+    taken.then_some(()).ok_or_else(|| io::Error::other("the thread of telephones has ended"))
 }
 
 impl Engine {
@@ -104,9 +151,11 @@ impl Engine {
         endpoint.user_agent = settings.user_agent;
         endpoint.contact_user = settings.contact_user;
         endpoint.auth = settings.auth;
+        endpoint.timers = settings.timers;
 
         let (form, ear): (RtpForm, Box<dyn Ear>) = (settings.form, Box::new(ear));
-        let agent = Agent::start_in_arbiter(&runtime.threads.home, move |_| Agent::new(ear, form));
+        let client = agent::next_client();
+        let agent = Agent::start_in_arbiter(&runtime.threads.home, move |_| Agent::new(client, ear));
         let call = Arc::new(settings.call);
         let stack = Stack {
             socket,
@@ -127,17 +176,17 @@ impl Engine {
             },
             call,
             media: Arc::new(MediaSettings { session: settings.media }),
+            insider: Some(agent::introduction(client, &agent, form)),
             recorder: None,
             metrics: runtime.metrics.clone(),
             readiness: Default::default(),
         };
         let switchboard = stack.start(&runtime.threads);
         agent.do_send(Join(Exchange {
-            connect: switchboard.clone().recipient(),
             disconnect: switchboard.clone().recipient(),
             place: switchboard.clone().recipient(),
         }));
-        Ok(Self { switchboard, agent, runtime, sip_address, stopped: false })
+        Ok(Self { switchboard, agent, client, runtime, sip_address, stopped: false })
     }
 
     /// Where SIP is spoken.
@@ -145,10 +194,24 @@ impl Engine {
         self.sip_address
     }
 
-    /// Places a call; returns when it exists. `phone` is the number at the trunk, unless the options name a target.
-    pub async fn dial(&self, phone: String, options: DialOptions) -> Result<CallHandle, Refused> {
-        let place = Place { phone, options: Box::new(options) };
-        self.agent.send(place).await.unwrap_or_else(|_| Err(Refused::gone()))
+    /// Whom orders to calls come from, so that what they lead to is news.
+    pub fn client(&self) -> ClientId {
+        self.client
+    }
+
+    /// Places a call as soon as the future is polled; resolves when it exists. `phone` is the number at the trunk, unless the options name a target.
+    /// A call that nobody waits for any more by then is hung up.
+    pub fn dial(
+        &self,
+        phone: String,
+        options: DialOptions,
+    ) -> impl Future<Output = Result<CallHandle, Refused>> + Send + use<> {
+        let (agent, (asked, answer)) = (self.agent.clone(), oneshot::channel());
+        let place = Place { phone, options: Box::new(options), asked };
+        async move {
+            agent.do_send(place);
+            answer.await.unwrap_or_else(|_| Err(Refused::gone()))
+        }
     }
 
     /// What exists right now; all zero when nothing does.
@@ -156,18 +219,30 @@ impl Engine {
         self.switchboard.send(CensusRequest).await.unwrap_or_default()
     }
 
-    /// Ends every call, gives the registration up, and returns when the sockets are closed.
-    pub async fn stop(mut self) {
+    /// Ends every call, gives the registration up, and resolves when the sockets are closed.
+    pub fn stop(mut self) -> Stopping {
+        self.put_away()
+    }
+
+    fn put_away(&mut self) -> Stopping {
         self.stopped = true;
-        put_away(self.switchboard.clone()).await;
+        let (done, stopping) = oneshot::channel();
+        let switchboard = self.switchboard.clone();
+        // False once the process ends: then there is nobody left to hang up on.
+        self.runtime.threads.home.spawn(async move {
+            put_away(switchboard).await;
+            // Nobody may be waiting.
+            let _ = done.send(());
+        });
+        Stopping(stopping)
     }
 }
 
 impl Drop for Engine {
     fn drop(&mut self) {
         if !self.stopped {
-            // False once the process ends: then there is nobody left to hang up on.
-            let _ = self.runtime.threads.home.spawn(put_away(self.switchboard.clone()));
+            // Nobody waits for it.
+            let _ = self.put_away();
         }
     }
 }
@@ -196,6 +271,7 @@ pub fn call_settings(codecs: Vec<Codec>, answer_after: Option<Duration>) -> Call
         answer_after,
         ring_timeout: Duration::from_secs(180),
         max_duration: None,
+        delayed_offer: true,
     }
 }
 
@@ -220,6 +296,7 @@ mod tests {
             user_agent: "test".into(),
             contact_user: None,
             trunk: None,
+            timers: Timers::default(),
             auth: None,
             ports: RtpPorts::new(HOST, start, end, 2).expect("a range"),
             call: call_settings(vec![Codec::G722, Codec::Pcmu], answer),
@@ -310,6 +387,19 @@ mod tests {
         for port in [42_100, 42_101, 42_110, 42_111] {
             UdpSocket::bind((HOST, port)).expect("the RTP port is free");
         }
+    }
+
+    #[tokio::test]
+    async fn telephone_is_put_away_although_nobody_waits_for_it() {
+        let (telephone, _news) = telephone(42_130, 42_131, None);
+        let address = telephone.sip_address();
+        drop(telephone.stop());
+        let free = async {
+            while UdpSocket::bind(address).is_err() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(5), free).await.expect("the SIP port is free");
     }
 
     #[tokio::test]

@@ -46,6 +46,7 @@ pub fn start_http(
         connect: switchboard.clone().recipient(),
         disconnect: switchboard.clone().recipient(),
         place: switchboard.clone().recipient(),
+        transfer: switchboard.clone().recipient(),
     };
     let (token, slots) = (config.ws.token.clone(), Slots::new(config.ws.max_connections));
     let next_client = Arc::new(AtomicU64::new(1));

@@ -9,7 +9,7 @@
 //!                                                MediaEvent  RtpSession ◀─ AgentOrder ───┘  │ │
 //!                              Recorder ◀── RecordAudio ────────┘  └───── CallerAudio ─────▶│ │
 //!                                 └── RecordingDone ─▶ Call ◀────────── CallCommand ────────┘ │
-//!                                              Switchboard ◀──────── Connect, PlaceCall ──────┘
+//!                                  Switchboard ◀──────── Connect, PlaceCall, TransferCall ──┘
 //! ```
 //!
 //! Control goes by `do_send`; audio by `try_send` on one kept `Recipient`, where a full mailbox drops and counts.
@@ -108,6 +108,19 @@ pub enum SipAction {
     AnswerOffer(Bytes),
     /// A refusal of the peer's re-INVITE or UPDATE; the call goes on as it was.
     RejectOffer(u16),
+    /// A re-INVITE with this offer. What becomes of it comes back as [`SipEvent::Reoffer`].
+    Reoffer(Bytes),
+    /// REFER. What becomes of it comes back as [`SipEvent::Transfer`].
+    Refer(TransferTarget),
+}
+
+/// Whom the far end of a call is asked to call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TransferTarget {
+    /// A number at the trunk.
+    Phone(String),
+    /// A `sip:`, `sips:` or `tel:` URI.
+    Uri(String),
 }
 
 /// An outbound call to place.
@@ -138,6 +151,8 @@ pub struct DialOptions {
     pub headers: Vec<(String, String)>,
     /// No final answer for this long: CANCEL, 408. Instead of the trunk's.
     pub ring_timeout: Option<Duration>,
+    /// Comes back in [`CallHandle::ticket`].
+    pub ticket: Option<u64>,
 }
 
 /// Everything back to idle: refuse new calls and report when no dialog is left.
@@ -185,10 +200,59 @@ pub enum SipEvent {
     State(SipInput),
     /// An outbound call was answered with this SDP. The ACK is on its way.
     Answered(Option<Bytes>),
+    /// The ACK of our 200 came, with the answer to the offer in that 200 where the INVITE had none.
+    Acked(Option<Bytes>),
+    /// Our 200 to an inbound call is out.
+    AnswerSent,
     /// The peer offers a change of the session: answer or refuse it.
     Offer(Option<Bytes>),
     /// The peer's answer to the offer that we made in the 200 to a re-INVITE without one.
     OfferAnswered(Bytes),
+    /// What became of [`SipAction::Reoffer`].
+    Reoffer(ReofferOutcome),
+    /// What becomes of [`SipAction::Refer`].
+    Transfer(TransferProgress),
+    /// A key that the peer sent by INFO.
+    Digit {
+        /// `0`-`9`, `*`, `#`, `A`-`D`.
+        digit: char,
+        /// How long it was down, where the peer says so.
+        duration: Option<Duration>,
+    },
+}
+
+/// What became of an offer of ours inside a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReofferOutcome {
+    /// The peer took it, with this answer.
+    Answered(Option<Bytes>),
+    /// It refused; the session is as it was.
+    Refused(u16),
+    /// It met an offer of the peer, which changed the session: to be made again, if it is still wanted.
+    Due,
+    /// It could not be sent: another exchange is open.
+    Busy,
+}
+
+/// How far a transfer has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TransferProgress {
+    /// What the peer says of the call that it places.
+    Heard {
+        /// 100 to 699.
+        status: u16,
+        /// The reason phrase.
+        reason: String,
+        /// Nothing more will be heard.
+        last: bool,
+    },
+    /// The peer did not even try, or could not be asked.
+    Refused {
+        /// 300 to 699.
+        status: u16,
+        /// The reason phrase.
+        reason: String,
+    },
 }
 
 // ---- Call → RtpSession ------------------------------------------------------------------------------------------
@@ -228,7 +292,7 @@ pub struct MediaPlan {
     pub send: bool,
     /// The peer may send.
     pub receive: bool,
-    /// The peer put the call on hold.
+    /// The peer put the call on hold: it need not send anything.
     pub held: bool,
 }
 
@@ -483,6 +547,20 @@ pub enum CallCommand {
     },
     /// End it, whatever its state.
     Hangup,
+    /// Put the far end on hold, or take it back. One that is on hold already stays so.
+    Hold {
+        /// Who asks, and hears if it cannot be done.
+        client: ClientId,
+        /// On hold, as opposed to taken back.
+        on: bool,
+    },
+    /// Ask the far end to call somebody else (blind transfer).
+    Transfer {
+        /// Who asks, and hears if it cannot be done.
+        client: ClientId,
+        /// Whom.
+        target: TransferTarget,
+    },
     /// Nobody is there any more to talk with the caller.
     AgentGone,
     /// The relay stops.
@@ -506,6 +584,8 @@ pub struct CallReport {
 pub enum CallNews {
     /// It rings (inbound: at us; outbound: at the far end).
     Ringing,
+    /// Our 200 to an inbound call is out; it is up when the ACK comes.
+    AnswerSent,
     /// It is up.
     Up,
     /// What it speaks and with whom was agreed, or has changed.
@@ -595,6 +675,18 @@ pub struct PlaceCall {
     pub options: Option<Box<DialOptions>>,
 }
 
+/// Transfer a call, if the rules allow a call to there. Refused by an `ERROR` to this client alone.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct TransferCall {
+    /// Who asks.
+    pub client: ClientId,
+    /// Which call.
+    pub call: CallId,
+    /// A number or a URI, unchecked.
+    pub target: String,
+}
+
 /// Give the session up: another connection goes on with it. From the switchboard to the session's client.
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
@@ -653,6 +745,8 @@ pub struct CallFact {
 pub enum FactKind {
     /// The media was agreed, or has changed.
     Media(MediaFacts),
+    /// Our 200 to an inbound call is out, and its media is open.
+    AnswerSent,
     /// The call is over. The last fact of a call, after its last event.
     Over {
         /// It had been up.
@@ -673,6 +767,8 @@ pub struct CallHandle {
     pub phone: String,
     /// The client that placed it, if one did.
     pub placed_by: Option<ClientId>,
+    /// What that client named it by ([`DialOptions::ticket`]).
+    pub ticket: Option<u64>,
     /// What the INVITE said, of an inbound call.
     pub invite: Option<Arc<Invite>>,
     /// Control.

@@ -1,4 +1,4 @@
-//! The relay: SIP and RTP on one side, WebSocket clients on the other. This file and [`stack`] are the wiring, the only
+//! The relay: SIP and RTP on one side, WebSocket clients on the other. This file and `stack` are the wiring, the only
 //! ones that name the concrete actors together. Read [`message`] first.
 
 pub mod call;
@@ -6,10 +6,12 @@ mod http;
 mod http_server;
 pub(crate) mod io;
 pub mod message;
+mod random;
 mod recorder;
 mod registration;
 pub(crate) mod rtp_ports;
 pub(crate) mod rtp_session;
+mod setup;
 pub(crate) mod sip_listener;
 pub(crate) mod stack;
 pub(crate) mod switchboard;
@@ -28,22 +30,19 @@ use std::{
 
 use actix::{Actor, Addr, Arbiter};
 use actix_web::dev::ServerHandle;
-use sip::{AuthServer, EndpointConfig};
 use tracing::{debug, info, warn};
 
+pub(crate) use self::random::{random_u64, seed};
 use self::{
-    call::CallSettings,
     http_server::{bind_http, start_http},
     message::{Census, CensusRequest, Shutdown},
     recorder::{Recorder, RecorderPort, cleanup},
     rtp_ports::RtpPorts,
-    rtp_session::MediaSettings,
-    sip_listener::{Door, Peers, Trunk},
     stack::{Stack, Threads, bind_sip},
-    switchboard::{DialRules, MediaAddress, Switchboard, SwitchboardSettings},
+    switchboard::Switchboard,
 };
 use crate::{
-    config::{AnswerMode, Config, RtpConfig},
+    config::{Config, RtpConfig},
     http::{Readiness, Watch},
     metrics::Metrics,
     test_line::TestLine,
@@ -111,7 +110,6 @@ impl Relay {
         let http_socket = bind_http(config.ws.listen)?;
         let ws_address = local_address(http_socket.local_addr(), config.ws.listen);
         let test_line = start_test_line(config).map_err(StartError::TestLine)?;
-        let trunk = trunk(config, test_line.as_ref());
 
         let watch = Watch {
             readiness: Readiness::default(),
@@ -127,22 +125,16 @@ impl Relay {
             wire: wire.handle(),
             media: media.iter().map(Arbiter::handle).collect(),
         };
-        let call = Arc::new(call_settings(config));
+        let call = Arc::new(setup::call_settings(config));
         let stack = Stack {
             socket: sip_socket,
-            endpoint: endpoint_config(config, sip_address),
-            door: Door {
-                peers: Peers::new(
-                    config.sip.allowed_peers.clone(),
-                    trunk.as_ref().map(|t| t.destination.ip()),
-                ),
-                trunk,
-                registration: None,
-            },
+            endpoint: setup::endpoint_config(config, sip_address),
+            door: setup::door(config, test_line.as_ref()),
             ports,
-            switchboard: switchboard_settings(config, call.clone()),
+            switchboard: setup::switchboard_settings(config, call.clone()),
             call,
-            media: Arc::new(media_settings(config)),
+            media: Arc::new(setup::media_settings(config)),
+            insider: None,
             recorder: Some(start_recorder(&disk, config, watch.metrics.clone())),
             metrics: watch.metrics.clone(),
             readiness: watch.readiness.clone(),
@@ -220,90 +212,8 @@ fn start_recorder(disk: &Arbiter, config: &Config, metrics: Arc<Metrics>) -> Rec
     }
 }
 
-fn endpoint_config(config: &Config, address: SocketAddr) -> EndpointConfig {
-    let mut endpoint = EndpointConfig::new(SocketAddr::new(config.sip.advertised_ip, address.port()));
-    endpoint.auth = auth_server(config);
-    endpoint
-}
-
-/// Where outbound calls go: to the PBX, or to the test line where there is none.
-fn trunk(config: &Config, test_line: Option<&TestLine>) -> Option<Trunk> {
-    let invite_timeout = config.relay.invite_timeout;
-    if let Some(test_line) = test_line {
-        let (destination, host) = (test_line.address(), test_line.host());
-        let expires = REGISTRATION;
-        return Some(Trunk {
-            destination,
-            host,
-            credentials: None,
-            register: false,
-            expires,
-            invite_timeout,
-        });
-    }
-    config.sip.server_addr().zip(config.sip.server.as_ref()).map(|(destination, server)| Trunk {
-        destination,
-        host: server.host.clone(),
-        credentials: credentials(config),
-        register: config.sip.register,
-        expires: REGISTRATION,
-        invite_timeout,
-    })
-}
-
-/// Who may send requests from outside of calls, where that is restricted.
-fn auth_server(config: &Config) -> Option<AuthServer> {
-    let users = &config.sip.auth_users;
-    let server = AuthServer::new(&config.sip.auth_realm).algorithms(&config.sip.auth_algorithms);
-    (!users.is_empty())
-        .then(|| users.iter().fold(server, |server, user| server.user(&user.name, user.password.expose())))
-}
-
 fn start_test_line(config: &Config) -> std_io::Result<Option<TestLine>> {
     config.sip.server.is_none().then(|| TestLine::start(config.sip.local.ip())).transpose()
-}
-
-fn credentials(config: &Config) -> Option<sip::Credentials> {
-    let username = config.sip.username.clone()?;
-    let password = config.sip.password.as_ref().map(|secret| secret.expose().to_owned()).unwrap_or_default();
-    Some(sip::Credentials { username, password })
-}
-
-fn call_settings(config: &Config) -> CallSettings {
-    CallSettings {
-        codecs: config.relay.codecs.clone(),
-        telephone_event: TELEPHONE_EVENT,
-        answer_after: (config.relay.answer_mode == AnswerMode::Auto).then_some(Duration::ZERO),
-        ring_timeout: config.relay.ring_timeout,
-        max_duration: config.relay.max_call_duration,
-    }
-}
-
-fn media_settings(config: &Config) -> MediaSettings {
-    let mut session = rtp::SessionConfig::new(0, 0, 0, 0);
-    session.silence_fill = config.rtp.silence_fill;
-    session.symmetric = config.rtp.symmetric;
-    session.inactivity_timeout = config.rtp.inactivity_timeout;
-    session.establishment_timeout = config.rtp.establishment_timeout;
-    if let Some(frames) = config.rtp.send_queue_max {
-        session.queue_limit = rtp::FRAME * u32::try_from(frames).unwrap_or(u32::MAX);
-    }
-    MediaSettings { session }
-}
-
-fn switchboard_settings(config: &Config, call: Arc<CallSettings>) -> SwitchboardSettings {
-    SwitchboardSettings {
-        dialling: Some(DialRules {
-            pattern: config.relay.number_pattern.clone(),
-            prefixes: config.relay.allowed_prefixes.clone(),
-            rate: config.relay.call_rate,
-        }),
-        max_calls: config.relay.max_calls,
-        media_address: MediaAddress::Fixed(config.sip.advertised_ip),
-        lost_action: config.ws.lost_action.clone(),
-        admission: None,
-        call,
-    }
 }
 
 fn local_address(bound: std_io::Result<SocketAddr>, asked: SocketAddr) -> SocketAddr {
@@ -314,55 +224,4 @@ pub(crate) fn cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-pub(crate) fn seed() -> [u8; 32] {
-    let mut seed = [0; 32];
-    for chunk in seed.chunks_exact_mut(8) {
-        chunk.copy_from_slice(&random_u64().to_le_bytes());
-    }
-    seed
-}
-
-/// An unpredictable number.
-pub(crate) fn random_u64() -> u64 {
-    // The operating system's generator fails only where there is none; a keyed hash of the time has to do then.
-    getrandom::u64().unwrap_or_else(|_| {
-        use std::hash::{BuildHasher, RandomState};
-        RandomState::new().hash_one(SystemTime::now())
-    })
-}
-
-/// A random UUID (RFC 9562 §5.4).
-fn uuid4() -> String {
-    let high = (random_u64() & !0xf000) | 0x4000;
-    let low = (random_u64() & !(0b11 << 62)) | (0b10 << 62);
-    format!(
-        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-        high >> 32,
-        (high >> 16) & 0xffff,
-        high & 0xffff,
-        low >> 48,
-        low & 0xffff_ffff_ffff
-    )
-}
-
 const STOP_DEADLINE: Duration = Duration::from_secs(4);
-/// How long each registration is asked for.
-const REGISTRATION: Duration = Duration::from_secs(3600);
-/// The payload type that offers use for telephone events.
-const TELEPHONE_EVENT: u8 = 101;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn uuid_has_version_4_and_variant_1() {
-        let id = uuid4();
-        assert_eq!(id.len(), 36);
-        let parts: Vec<&str> = id.split('-').collect();
-        assert_eq!(parts.iter().map(|part| part.len()).collect::<Vec<_>>(), [8, 4, 4, 4, 12]);
-        assert!(parts[2].starts_with('4'));
-        assert!(parts[3].starts_with(['8', '9', 'a', 'b']));
-        assert_ne!(id, uuid4());
-    }
-}

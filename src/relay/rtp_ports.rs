@@ -39,6 +39,16 @@ impl RtpPorts {
         Ok(Self { address, receive_buffer: 0, pool, in_use: Gauge::default() })
     }
 
+    /// The same, handed out from a random pair on: many telephones on one machine seldom ask for the same one.
+    pub fn starting_anywhere(self) -> Self {
+        {
+            let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+            // Half of the bits are more than enough for 32767 pairs, and fit every usize.
+            *pool = pool.clone().starting_at((super::random_u64() >> 40) as usize);
+        }
+        self
+    }
+
     /// The same, with room for this many packets in each socket's receive buffer, as far as the kernel allows.
     pub fn with_receive_queue(mut self, packets: usize) -> Self {
         self.receive_buffer = packets.saturating_mul(BUFFER_PER_PACKET);
@@ -147,6 +157,18 @@ mod tests {
         assert_eq!(ports.in_use(), 0);
         UdpSocket::bind((LOOPBACK, base)).expect("the RTP port is free");
         assert_eq!(ports.lease().expect("the pair is free again").base(), base);
+    }
+
+    #[test]
+    fn telephones_begin_at_different_places_of_one_range() {
+        let first = || {
+            let ports =
+                RtpPorts::new(LOOPBACK, 41_100, 41_999, 2).expect("a valid range").starting_anywhere();
+            ports.lease().expect("most of it is free").base()
+        };
+        let bases: std::collections::HashSet<u16> = (0..16).map(|_| first()).collect();
+        // Each base is given back before the next is asked for: from a fixed start there would be one.
+        assert!(bases.len() > 4, "{bases:?}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ pub struct TempDir(PathBuf);
 
 impl TempDir {
     pub fn new() -> Self {
-        let path = std::env::temp_dir().join(format!("sip-relay-test-{}", super::uuid4()));
+        let path = std::env::temp_dir().join(format!("sip-relay-test-{}", super::random::uuid4()));
         fs::create_dir(&path).expect("a folder in the temporary one");
         Self(path)
     }

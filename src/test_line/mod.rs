@@ -67,6 +67,20 @@ impl TestLine {
         Ok(Self { exchange, arbiter, address })
     }
 
+    /// Starts the line on 127.0.0.1 from anywhere, for a program that wants a telephone to call. It stays until the process
+    /// ends.
+    ///
+    /// # Errors
+    /// When no UDP socket can be bound there, or no thread be started.
+    pub fn start_in_background() -> io::Result<Self> {
+        let (started, outcome) = std::sync::mpsc::channel();
+        crate::engine::spawn(async move {
+            // Nobody waits if the thread that asked is gone.
+            let _ = started.send(Self::start(Ipv4Addr::LOCALHOST.into()));
+        })?;
+        outcome.recv().map_err(io::Error::other)?
+    }
+
     /// Where it takes calls.
     pub fn address(&self) -> SocketAddr {
         self.address

@@ -6,14 +6,17 @@
 // Every test binary compiles this module and uses its own part of it. Test code may print and panic.
 #![allow(dead_code, clippy::unwrap_used, clippy::print_stderr)]
 
+pub mod backend;
 pub mod invariants;
 pub mod md5;
 pub mod pbx;
 pub mod recording;
+pub mod registrar;
 pub mod relay;
 pub mod rtp_end;
 pub mod scene;
 pub mod script;
+pub mod sip_client;
 pub mod sip_proxy;
 pub mod sipp;
 pub mod temp;

@@ -337,8 +337,13 @@ impl PbxCall {
 
     /// Acknowledges the last final response to an INVITE. When the response comes again, so does the ACK.
     pub fn ack(&mut self) {
+        self.ack_with(|ack| ack);
+    }
+
+    /// The same with an ACK that the test has changed.
+    pub fn ack_with(&mut self, change: impl FnOnce(Draft) -> Draft) {
         let (raw, message) = self.last_final.clone().expect("a final response came before the ACK");
-        let draft = self.call.ack(&message);
+        let draft = change(self.call.ack(&message));
         let failure = message.status().is_some_and(|s| s >= 300);
         self.wire.reply(&raw, &draft, if failure { self.relay } else { self.next_hop() });
     }

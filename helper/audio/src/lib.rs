@@ -8,15 +8,19 @@
 //! | [`g711`] | µ-law and A-law, constant tables |
 //! | [`g722`] | wideband sub-band ADPCM at 64 kbit/s |
 //! | [`codec`] | one encoder and one decoder type over the three |
+//! | [`dtmf`] | keys heard in the audio, and their tones |
 //! | [`resample`] | streaming change of the sample rate |
 //! | [`plc`] | packet-loss concealment |
 //! | [`mod@file`] | reading audio files of any common format |
+//! | [`speech`] | whether somebody talks, and whether he interrupts |
 //! | [`wav`] | the RIFF header that a recorder writes and repairs |
 
 pub mod codec;
+pub mod dtmf;
 pub mod file;
 pub mod g711;
 pub mod g722;
 pub mod plc;
 pub mod resample;
+pub mod speech;
 pub mod wav;

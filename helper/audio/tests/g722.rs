@@ -1,6 +1,17 @@
 //! G.722 against a reference that is bit-exact to the ITU-T test vectors in both directions.
 //!
 //! `fixtures/reference.g722` is what the reference encoder makes of [`signal`]; of what it decodes only a hash is kept.
+//!
+//! A second witness is ffmpeg 5.1.9, whose encoder and decoder turn out bit-exact as well. Its fixtures are a second of
+//! speech (espeak-ng, `-v en-gb`, 16 kHz), and that second decoded and encoded once more:
+//!
+//! ```text
+//! ffmpeg -f s16le -ar 16000 -ac 1 -i spoken.raw -c:a g722 -f g722 speech.g722
+//! ffmpeg -f g722 -i speech.g722 -f s16le speech.raw
+//! ffmpeg -f s16le -ar 16000 -ac 1 -i speech.raw -c:a g722 -f g722 recoded.g722
+//! ```
+//!
+//! The hashes of this file are of such outputs, too: `noise(3)` decoded, `noise(4)` encoded.
 
 use audio::g722::{Decoder, Encoder};
 use proptest::prelude::*;
@@ -28,6 +39,30 @@ fn decodes_bit_exactly() {
 fn decodes_random_bytes_bit_exactly() {
     let payload: Vec<u8> = noise(2).map(|bits| bits as u8).take(6_000).collect();
     assert_eq!(hash_of_decoded(&payload), 0xb74d_2ee8_bfbb_636f);
+}
+
+#[test]
+fn decodes_speech_as_ffmpeg_does() {
+    assert_eq!(hash_of_decoded(SPEECH), SPEECH_HASH);
+}
+
+#[test]
+fn encodes_speech_as_ffmpeg_does() {
+    let (mut pcm, mut encoded) = (Vec::new(), Vec::new());
+    Decoder::new().decode(SPEECH, &mut pcm);
+    Encoder::new().encode(&pcm, &mut encoded);
+    let first_difference = encoded.iter().zip(RECODED).position(|(ours, theirs)| ours != theirs);
+    assert_eq!((first_difference, encoded.len()), (None, RECODED.len()));
+}
+
+#[test]
+fn random_bytes_and_full_scale_noise_are_as_ffmpeg_has_them() {
+    let payload: Vec<u8> = noise(3).map(|bits| bits as u8).take(8_000).collect();
+    assert_eq!(hash_of_decoded(&payload), RANDOM_HASH);
+    let pcm: Vec<i16> = noise(4).map(|bits| bits as i16).take(16_000).collect();
+    let mut encoded = Vec::new();
+    Encoder::new().encode(&pcm, &mut encoded);
+    assert_eq!(fnv(&encoded), NOISE_HASH);
 }
 
 #[test]
@@ -106,3 +141,8 @@ fn fnv(bytes: &[u8]) -> u64 {
 }
 
 static REFERENCE: &[u8] = include_bytes!("fixtures/reference.g722");
+static SPEECH: &[u8] = include_bytes!("fixtures/speech.g722");
+static RECODED: &[u8] = include_bytes!("fixtures/recoded.g722");
+const SPEECH_HASH: u64 = 0x21ea_9495_e61b_e915;
+const RANDOM_HASH: u64 = 0xaaa6_5955_aa21_ba66;
+const NOISE_HASH: u64 = 0x9c6b_1b42_4852_7458;

@@ -15,12 +15,14 @@
 //!  handle_rtcp, interval ─▶ rtcp ─▶ Transmit{Rtcp}, RemoteBye
 //! ```
 
+mod backlog;
 mod config;
 mod dialler;
 mod jitter;
 mod keypad;
 mod latch;
 mod output;
+mod playback;
 mod playout;
 pub mod ports;
 mod random;
@@ -31,7 +33,7 @@ mod stats;
 mod timeline;
 
 pub use config::{Encoder, SessionConfig};
-pub use output::{Channel, DtmfError, Event, MarkError, Output, PacketBuf, QueueFull, SilenceKind};
+pub use output::{Channel, Cleared, DtmfError, Event, MarkError, Output, PacketBuf, QueueFull, SilenceKind};
 pub use session::Session;
 pub use stats::Stats;
 

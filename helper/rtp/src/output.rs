@@ -86,6 +86,24 @@ pub enum Event {
         /// Audio in the queue.
         queued: Duration,
     },
+    /// The peer begins to hear agent audio.
+    PlaybackStarted,
+    /// The peer hears no agent audio any more: for 200 ms, or because the rest was cleared.
+    PlaybackEnded {
+        /// How much of it was played; breaks are left out.
+        played: Duration,
+    },
+    /// A frame of audio or of silence went out; only after
+    /// [`report_sent_audio`](crate::Session::report_sent_audio). Telephone events are none.
+    Sent {
+        /// Its payload type.
+        payload_type: u8,
+        /// Its payload.
+        payload: PacketBuf,
+        /// Place of its first sample on the call's timeline, in RTP clock units: see
+        /// [`received_from`](crate::Session::received_from).
+        position: u64,
+    },
     /// After [`drain`](crate::Session::drain), everything queued has been played.
     Drained,
     /// The peer's source address is now fixed.
@@ -111,6 +129,15 @@ pub enum SilenceKind {
     Establishment,
     /// Packets came and stopped.
     Inactivity,
+}
+
+/// What [`clear`](crate::Session::clear) did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cleared {
+    /// How much of the playback at hand had been sent, exact to the frame; `None` if there was none.
+    pub played: Option<Duration>,
+    /// How much waited in the queue and was dropped.
+    pub dropped: Duration,
 }
 
 /// The playout queue is at its limit: nothing of the refused message was queued.

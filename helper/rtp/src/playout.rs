@@ -1,7 +1,9 @@
 //! `Playout` owns the audio that waits to be sent, with the marks inside it.
 //!
 //! In: PCM and payload in any chunking, marks. Out: one 20 ms frame at a time, the marks that were reached, and
-//! exact positions. Knows nothing of time: the session says when a frame is due.
+//! exact positions. Knows nothing of time: the session says when a frame is due. `silence.rs` makes up for delays.
+
+mod silence;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -118,6 +120,11 @@ impl Playout {
         self.length(self.pcm.len() as u64, self.payload.len() as u64)
     }
 
+    /// Whole frames that wait.
+    pub(crate) fn waiting_frames(&self) -> u64 {
+        (self.pcm.len() / self.frame_samples + self.payload.len() / self.silence.len().max(1)) as u64
+    }
+
     pub(crate) fn played(&self) -> Duration {
         self.played_before + self.length(self.played_samples, self.played_bytes)
     }
@@ -204,43 +211,6 @@ impl Playout {
         self.give_back_memory();
     }
 
-    /// Drops up to `limit` whole frames of silence from the front; they count as played. Returns how many.
-    pub(crate) fn skip_silence(&mut self, limit: u64) -> u64 {
-        let mut skipped = 0;
-        while skipped < limit {
-            match self.items.front_mut() {
-                Some(Item::Pcm(left)) => {
-                    let count = self.frame_samples;
-                    let quiet = |sample: &i16| sample.unsigned_abs() <= QUIET;
-                    if *left < count || !self.pcm.iter().take(count).all(quiet) {
-                        break;
-                    }
-                    self.pcm.drain(..count);
-                    self.played_samples += count as u64;
-                    *left -= count;
-                    if *left == 0 {
-                        self.items.pop_front();
-                    }
-                }
-                Some(Item::Payload(left)) => {
-                    let count = self.silence.len();
-                    if *left < count || !self.payload.iter().take(count).eq(&self.silence) {
-                        break;
-                    }
-                    self.payload.drain(..count);
-                    self.played_bytes += count as u64;
-                    *left -= count;
-                    if *left == 0 {
-                        self.items.pop_front();
-                    }
-                }
-                _ => break,
-            }
-            skipped += 1;
-        }
-        skipped
-    }
-
     fn length(&self, samples: u64, bytes: u64) -> Duration {
         let of_samples = u128::from(samples) * 1_000_000_000 / u128::from(self.sample_rate);
         let of_bytes = u128::from(bytes) * FRAME.as_nanos() / (self.silence.len().max(1) as u128);
@@ -271,9 +241,6 @@ const FRAMES_PER_SECOND: u32 = 50;
 
 /// Samples or bytes that an emptied ring keeps room for: about a second.
 const KEPT_CAPACITY: usize = 8192;
-
-/// Loudest sample of what passes for silence when catching up: -60 dB of full scale.
-const QUIET: u16 = 32;
 
 #[cfg(test)]
 mod tests {
@@ -341,19 +308,6 @@ mod tests {
         assert_eq!((queue.queued(), queue.played()), (Duration::ZERO, Duration::from_millis(20)));
         assert!(!queue.has_audio());
         assert_eq!(queue.marks(), 0);
-    }
-
-    #[test]
-    fn silence_is_skipped_up_to_the_limit_and_counts_as_played() {
-        let (mut queue, ..) = queue();
-        queue.push_pcm(&[3; 480]);
-        queue.push_payload(&[0xff; 160]);
-        queue.push_pcm(&[1000; 160]);
-        assert_eq!(queue.skip_silence(2), 2);
-        assert_eq!(queue.skip_silence(9), 2);
-        assert_eq!(queue.skip_silence(9), 0);
-        assert_eq!(queue.played(), Duration::from_millis(80));
-        assert_eq!(queue.queued(), Duration::from_millis(20));
     }
 
     #[test]

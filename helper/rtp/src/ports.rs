@@ -32,6 +32,13 @@ impl PortAllocator {
         Ok(Self { start: first as u16, stride, used: vec![false; count], next: 0 })
     }
 
+    /// The same range, handed out from its `n`th base on, with wrap: programs that share a range begin at different places.
+    #[must_use]
+    pub fn starting_at(mut self, n: usize) -> Self {
+        self.next = n % self.used.len();
+        self
+    }
+
     /// The next free base that `can_bind` agrees to; `None` when every base is used or cannot be bound.
     pub fn allocate(&mut self, mut can_bind: impl FnMut(u16) -> bool) -> Option<u16> {
         for step in 0..self.used.len() {
@@ -124,6 +131,13 @@ mod tests {
         assert!(ports.release(31000));
         let got: Vec<_> = (0..3).map(|_| ports.allocate(|_| true)).collect();
         assert_eq!(got, [Some(31004), Some(31008), Some(31000)]);
+    }
+
+    #[test]
+    fn range_is_handed_out_from_anywhere_and_wraps() {
+        let mut ports = PortAllocator::new(31000, 31010, 4).unwrap().starting_at(5);
+        let got: Vec<_> = (0..4).map(|_| ports.allocate(|_| true)).collect();
+        assert_eq!(got, [Some(31008), Some(31000), Some(31004), None]);
     }
 
     #[test]

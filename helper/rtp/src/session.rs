@@ -1,8 +1,10 @@
 //! `Session` ties one call leg's media together: it owns the parts, the clock and the outputs.
 //!
-//! In: commands, datagrams, the time. Out: [`Output`]s. What is sent is in `send.rs`, what is received in
-//! `receive.rs`, reports and watchdogs in `supervise.rs`; here are the commands and the contract of a core.
+//! In: commands, datagrams, the time. Out: [`Output`]s. What waits to be sent is in `play.rs`, what
+//! is sent in `send.rs`, what is received in `receive.rs`, reports and watchdogs in `supervise.rs`; here are the call's
+//! commands and the contract of a core.
 
+mod play;
 mod receive;
 mod send;
 mod supervise;
@@ -13,10 +15,13 @@ use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
+use crate::backlog::Backlog;
 use crate::dialler::Dialler;
+use crate::playback::Playback;
 use crate::playout::Playout;
 use crate::random::Random;
-use crate::{DtmfError, Encoder, Event, MarkError, Output, QueueFull, SessionConfig, Stats};
+use crate::reception::units;
+use crate::{DtmfError, Encoder, Event, Output, SessionConfig, Stats};
 use receive::Receiver;
 use supervise::Supervisor;
 
@@ -66,8 +71,14 @@ pub struct Session {
     draining: bool,
     /// Whether high water was reported and low water not yet.
     above_high_water: bool,
-    /// Frames that a stall delayed the queued audio by.
-    behind: u64,
+    /// How late the queued audio is.
+    backlog: Backlog,
+    playback: Playback,
+    /// Where the call's timeline begins: at the start, or at the peer's first audio if that came earlier.
+    origin: Option<Instant>,
+    /// Place of the next frame on it, in clock units.
+    position: u64,
+    reports_sent: bool,
     pcm: Vec<i16>,
     payload: Vec<u8>,
 }
@@ -100,7 +111,11 @@ impl Session {
             busy_until: None,
             draining: false,
             above_high_water: false,
-            behind: 0,
+            backlog: Backlog::default(),
+            playback: Playback::new(),
+            origin: None,
+            position: 0,
+            reports_sent: false,
             config,
         }
     }
@@ -147,6 +162,8 @@ impl Session {
             return;
         }
         self.next_frame = Some(now);
+        let origin = *self.origin.get_or_insert(now);
+        self.position = units(now.saturating_duration_since(origin), self.config.clock_rate);
         self.supervise_from(now);
         self.send_due(now);
     }
@@ -180,65 +197,6 @@ impl Session {
         self.outputs.pop_front()
     }
 
-    /// Queues PCM at the encoder's sample rate, any length.
-    ///
-    /// The limit lies between messages: below it a message of any length is taken whole.
-    pub fn queue_pcm(&mut self, _now: Instant, pcm: &[i16]) -> Result<(), QueueFull> {
-        self.admit()?;
-        self.playout.push_pcm(pcm);
-        self.check_high_water();
-        Ok(())
-    }
-
-    /// Queues payload of the codec that is sent, any length; its bytes go out untouched.
-    pub fn queue_payload(&mut self, _now: Instant, payload: &[u8]) -> Result<(), QueueFull> {
-        self.admit()?;
-        self.playout.push_payload(payload);
-        self.check_high_water();
-        Ok(())
-    }
-
-    /// Queues a mark, reported when all audio before it has been played: at once if there is none.
-    pub fn mark(&mut self, now: Instant, name: String) -> Result<(), MarkError> {
-        if self.closed {
-            return Err(MarkError::Closed);
-        }
-        if name.len() > MAX_MARK_NAME {
-            return Err(MarkError::NameTooLong { length: name.len(), limit: MAX_MARK_NAME });
-        }
-        if self.playout.marks() >= MAX_MARKS {
-            return Err(MarkError::TooMany { limit: MAX_MARKS });
-        }
-        self.playout.push_mark(name);
-        if self.is_quiet(now) {
-            self.report_reached();
-        }
-        Ok(())
-    }
-
-    /// Empties the playout queue; every mark whose audio was not sent comes back as cleared. Digits go on.
-    pub fn clear(&mut self, now: Instant) {
-        if self.closed {
-            return;
-        }
-        self.report_reached();
-        let played = self.playout.played();
-        let outputs = &mut self.outputs;
-        self.playout.clear(|name| outputs.push_back(Output::Event(Event::MarkCleared { name, played })));
-        self.behind = 0;
-        self.check_low_water();
-        self.check_drained(now);
-    }
-
-    /// Asks for [`Event::Drained`] when queue and digits are through: at once if there are none.
-    pub fn drain(&mut self, now: Instant) {
-        if self.closed {
-            return;
-        }
-        self.draining = true;
-        self.check_drained(now);
-    }
-
     /// Sends digits as telephone events (RFC 4733), `each` long (rounded up to 20 ms); the playout queue pauses
     /// meanwhile. Before the start, and on hold, digits wait.
     pub fn send_dtmf(&mut self, _now: Instant, digits: &str, each: Duration) -> Result<(), DtmfError> {
@@ -251,14 +209,18 @@ impl Session {
         self.dialler.dial(digits, each)
     }
 
-    /// Audio in the playout queue.
-    pub fn queued(&self) -> Duration {
-        self.playout.queued()
+    /// Whether each frame that is sent is reported as [`Event::Sent`], for a recording of both sides. Not before it is
+    /// asked for.
+    pub fn report_sent_audio(&mut self, on: bool) {
+        self.reports_sent = on;
     }
 
-    /// Agent audio sent on this call leg, exact to the frame.
-    pub fn played(&self) -> Duration {
-        self.playout.played()
+    /// Where the peer's first audio lies on the call's timeline, in clock units; `None` before it came.
+    ///
+    /// This timeline begins at [`start`](Self::start), or at the peer's first audio if that came earlier. What is received
+    /// at the timestamp t of [`Event::Audio`] lies at `received_from` + t on it, what is sent at [`Event::Sent`]'s position.
+    pub fn received_from(&self) -> Option<u64> {
+        self.receiver.first_audio()
     }
 
     /// Ends the stream: what is held of the peer's comes out, an RTCP BYE goes out, and nothing after it.
@@ -281,58 +243,6 @@ impl Session {
     fn emit(&mut self, event: Event) {
         self.outputs.push_back(Output::Event(event));
     }
-
-    fn admit(&mut self) -> Result<(), QueueFull> {
-        let queued = self.playout.queued();
-        let limit = match (self.closed, self.next_frame) {
-            (true, _) => Duration::ZERO,
-            (false, None) => self.config.pre_start_limit,
-            (false, Some(_)) => self.config.queue_limit,
-        };
-        if queued >= limit {
-            self.stats.refused += 1;
-            return Err(QueueFull { queued, limit });
-        }
-        Ok(())
-    }
-
-    fn check_high_water(&mut self) {
-        let queued = self.playout.queued();
-        if !self.above_high_water && queued > self.config.high_water {
-            self.above_high_water = true;
-            self.emit(Event::HighWater { queued });
-        }
-    }
-
-    fn check_low_water(&mut self) {
-        if !self.above_high_water {
-            return;
-        }
-        let queued = self.playout.queued();
-        if queued <= self.config.low_water {
-            self.above_high_water = false;
-            self.emit(Event::LowWater { queued });
-        }
-    }
-
-    /// Whether nothing is queued and the last frame of audio has been heard out.
-    fn is_quiet(&self, now: Instant) -> bool {
-        !self.playout.has_audio() && self.busy_until.is_none_or(|busy_until| busy_until <= now)
-    }
-
-    /// Reports the marks before which all audio has been sent.
-    fn report_reached(&mut self) {
-        while let Some((name, played)) = self.playout.pop_reached() {
-            self.emit(Event::MarkPlayed { name, played });
-        }
-    }
-
-    fn check_drained(&mut self, now: Instant) {
-        if self.draining && self.is_quiet(now) && !self.dialler.is_active() {
-            self.draining = false;
-            self.emit(Event::Drained);
-        }
-    }
 }
 
 /// One frame of silence, encoded.
@@ -346,5 +256,3 @@ fn silence(encoder: &mut dyn Encoder) -> Vec<u8> {
 /// Slowest and fastest RTP clock of an audio codec.
 const MIN_CLOCK_RATE: u32 = 8_000;
 const MAX_CLOCK_RATE: u32 = 192_000;
-const MAX_MARKS: usize = 1024;
-const MAX_MARK_NAME: usize = 256;

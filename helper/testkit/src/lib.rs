@@ -6,12 +6,14 @@
 //!
 //! - [`clock`]: virtual time
 //! - [`link`](mod@link): a datagram path with loss, delay, jitter, reordering and duplicates
+//! - [`signal`]: chords, cadences, keys, noise
 //! - [`tone`]: sines, the frequency and level of a signal
 //! - [`g711`]: µ-law and A-law, for tests that look at samples
 //! - [`rtp`]: RTP packets and telephone events
 //! - [`message`]: SIP messages as text: read one, draft one
 //! - [`sdp`]: session descriptions of one audio stream
 //! - [`phone`]: a scripted SIP peer made of those
+//! - [`voice`]: what sounds like speech
 //! - [`rng`]: the seeded random numbers behind all of it
 
 pub mod clock;
@@ -22,4 +24,6 @@ pub mod phone;
 pub mod rng;
 pub mod rtp;
 pub mod sdp;
+pub mod signal;
 pub mod tone;
+pub mod voice;

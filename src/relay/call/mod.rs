@@ -3,9 +3,16 @@
 //! In: [`SipEvent`], [`MediaEvent`], [`CallCommand`], watchdogs. Out: [`SipCommand`], [`MediaCommand`], [`CallReport`].
 //! No audio passes through it. What to do when is decided by [`state::CallState`]; here it is only carried out.
 
+mod digits;
+mod hold;
+mod session;
 pub mod state;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient, SpawnHandle};
 use bytes::Bytes;
@@ -18,10 +25,15 @@ use model::{
 use sip::sdp::{Agreed, AnswerError, LocalMedia, Negotiator};
 use tracing::{debug, info, warn};
 
-use self::state::{Action, AgentInput, CallState, Ending, Input, SipInput};
+use self::{
+    digits::{DigitSource, Digits},
+    hold::{Hold, Wish},
+    state::{Action, AgentInput, CallState, Ending, Input},
+};
 use super::message::{
-    CallCommand, CallNews, CallReport, DialOptions, DialRequest, GreetingRead, Listener, MediaCommand,
-    MediaEvent, MediaFacts, MediaPlan, ReadGreeting, RecordingDone, SipAction, SipCommand, SipEvent,
+    CallCommand, CallNews, CallReport, ClientId, DialOptions, DialRequest, GreetingRead, Listener,
+    MediaCommand, MediaEvent, MediaPlan, ReadGreeting, RecordingDone, SipAction, SipCommand, SipEvent,
+    TransferProgress, TransferTarget,
 };
 use crate::metrics::{LiveCall, Metrics, Stage};
 
@@ -38,6 +50,8 @@ pub struct CallSettings {
     pub ring_timeout: Duration,
     /// How long a call may be up; `None`: for ever.
     pub max_duration: Option<Duration>,
+    /// INVITEs without an offer are taken, and answered with ours; else they are refused like an offer that has nothing.
+    pub delayed_offer: bool,
 }
 
 impl CallSettings {
@@ -80,10 +94,10 @@ pub struct NewCall {
 pub enum Origin {
     /// By an INVITE that we can answer like this.
     Inbound {
-        /// What was agreed.
-        agreed: Box<Agreed>,
-        /// Our SDP answer.
-        answer: Bytes,
+        /// What was agreed; `None` where the INVITE had no offer, and the ACK will tell.
+        agreed: Option<Box<Agreed>>,
+        /// Our SDP: an answer, or the offer.
+        body: Bytes,
     },
     /// By a client's CALL.
     Outbound(Option<Box<DialOptions>>),
@@ -97,20 +111,32 @@ impl Origin {
             Origin::Outbound(_) => Direction::Outbound,
         }
     }
+
+    /// What the program that placed it named it by.
+    pub fn ticket(&self) -> Option<u64> {
+        match self {
+            Origin::Inbound { .. } => None,
+            Origin::Outbound(options) => options.as_ref()?.ticket,
+        }
+    }
 }
 
 impl NewCall {
-    /// An inbound call, if its offer can be answered.
+    /// An inbound call, if its offer can be answered. Without one the offer is ours.
     pub fn inbound(
         id: CallId,
         phone: String,
-        offer: &[u8],
+        offer: Option<&[u8]>,
         local: LocalMedia,
         settings: &CallSettings,
     ) -> Result<Self, AnswerError> {
         let mut negotiator = settings.negotiator(local);
-        let (agreed, answer) = negotiator.answer(offer)?;
-        let origin = Origin::Inbound { agreed: Box::new(agreed), answer };
+        let offer = offer.or((!settings.delayed_offer).then_some(&[]));
+        let (agreed, body) = match offer.map(|offer| negotiator.answer(offer)).transpose()? {
+            Some((agreed, answer)) => (Some(Box::new(agreed)), answer),
+            None => (None, negotiator.offer()),
+        };
+        let origin = Origin::Inbound { agreed, body };
         Ok(Self { id, phone, negotiator, origin, listeners: Vec::new() })
     }
 
@@ -135,6 +161,9 @@ pub struct Call {
     negotiator: Negotiator,
     origin: Origin,
     plan: Option<MediaPlan>,
+    hold: Hold,
+    transfer_asked_by: Option<ClientId>,
+    digits: Digits,
     ports: CallPorts,
     settings: Arc<CallSettings>,
     watchdog: SpawnHandle,
@@ -156,6 +185,9 @@ impl Call {
             negotiator: new.negotiator,
             origin: new.origin,
             plan: None,
+            hold: Hold::default(),
+            transfer_asked_by: None,
+            digits: Digits::default(),
             ports,
             settings,
             watchdog: SpawnHandle::default(),
@@ -183,23 +215,6 @@ impl Call {
                 Action::ReportUp => self.up(ctx),
                 Action::Finish(ending) => self.finish(ending, ctx),
             }
-        }
-    }
-
-    fn answer(&mut self) {
-        if let Origin::Inbound { agreed, answer } = &self.origin {
-            let (plan, answer) = (MediaPlan::from(agreed.as_ref()), answer.clone());
-            // The media is open before the caller can know where to send.
-            self.plan = Some(plan);
-            self.open_media();
-            self.sip(SipAction::Answer(answer));
-        }
-    }
-
-    fn open_media(&self) {
-        if let Some(plan) = &self.plan {
-            self.ports.media.do_send(MediaCommand::Start(Box::new(plan.clone())));
-            self.report(CallNews::Media(plan.facts()));
         }
     }
 
@@ -248,53 +263,54 @@ impl Call {
         ctx.stop();
     }
 
-    /// The far end answered our offer, or changed the session.
-    fn agree(&mut self, agreed: &Agreed) {
-        let before = self.plan.replace(MediaPlan::from(agreed));
-        let (Some(before), Some(now)) = (before, &self.plan) else { return };
-        self.ports.media.do_send(MediaCommand::Update(Box::new(now.clone())));
-        self.report(CallNews::Media(now.facts()));
-        let held = now.held;
-        if held != before.held {
-            let call = self.id.clone();
-            self.report(CallNews::Event(if held { Event::Hold { call } } else { Event::Resume { call } }));
+    fn transfer(&mut self, client: ClientId, target: TransferTarget) {
+        if self.state != CallState::Up {
+            return self.not_up(client, "TRANSFER");
+        }
+        self.transfer_asked_by = Some(client);
+        self.sip(SipAction::Refer(target));
+    }
+
+    /// A transfer that worked has replaced this call: what is left of it ends.
+    fn transferring(&mut self, progress: TransferProgress, ctx: &mut Context<Self>) {
+        match progress {
+            TransferProgress::Heard { status, reason, last } => {
+                let reason = reason.into();
+                self.tell(Event::Transfer { call: self.id.clone(), status, reason });
+                if last && (200..300).contains(&status) {
+                    self.input(Input::Transferred, ctx);
+                }
+            }
+            TransferProgress::Refused { status, reason } => {
+                if let Some(client) = self.transfer_asked_by.take() {
+                    self.refuse(client, status, reason.into(), "TRANSFER");
+                }
+            }
         }
     }
 
-    fn answered(&mut self, sdp: Option<Bytes>, ctx: &mut Context<Self>) {
-        let agreed = sdp.map(|sdp| self.negotiator.accept_answer(&sdp));
-        let input = match agreed {
-            Some(Ok(agreed)) => {
-                self.plan = Some(MediaPlan::from(&agreed));
-                SipInput::Answered
-            }
-            Some(Err(error)) => {
-                warn!(call_id = %self.id, %error, "the answer cannot be used");
-                SipInput::Unusable
-            }
-            None => {
-                warn!(call_id = %self.id, "the answer has no SDP");
-                SipInput::Unusable
-            }
-        };
-        self.input(Input::Sip(input), ctx);
+    fn digit(&mut self, digit: char, duration: Duration, source: DigitSource) {
+        if self.digits.is_new(digit, source, duration, Instant::now()) {
+            self.tell(Event::Dtmf { call: self.id.clone(), digit, duration });
+        }
     }
 
-    fn offered(&mut self, sdp: Option<Bytes>) {
-        let Some(sdp) = sdp else {
-            let offer = self.negotiator.offer();
-            return self.sip(SipAction::AnswerOffer(offer));
-        };
-        match self.negotiator.answer(&sdp) {
-            Ok((agreed, answer)) => {
-                self.sip(SipAction::AnswerOffer(answer));
-                self.agree(&agreed);
-            }
-            Err(error) => {
-                info!(call_id = %self.id, %error, "offer refused, the session goes on as it was");
-                self.sip(SipAction::RejectOffer(error.status()));
-            }
+    /// Tells all clients, while the call lasts.
+    fn tell(&self, event: Event) {
+        if self.state != CallState::Ended {
+            self.report(CallNews::Event(event));
         }
+    }
+
+    /// Tells one client that what it asked for cannot be done.
+    fn refuse(&self, client: ClientId, status: u16, text: Cow<'static, str>, verb: &'static str) {
+        warn!(call_id = %self.id, client = client.0, status, verb, "command refused: {text}");
+        let error = Event::Error { status, text, verb: verb.into() };
+        self.report(CallNews::For(client, error));
+    }
+
+    fn not_up(&self, client: ClientId, verb: &'static str) {
+        self.refuse(client, NOT_UP, "the call is not up".into(), verb);
     }
 
     fn sip(&self, action: SipAction) {
@@ -356,11 +372,15 @@ impl Handler<SipEvent> for Call {
         match event {
             SipEvent::State(input) => self.input(Input::Sip(input), ctx),
             SipEvent::Answered(sdp) => self.answered(sdp, ctx),
+            SipEvent::Acked(sdp) => self.acked(sdp, ctx),
+            SipEvent::AnswerSent => self.report(CallNews::AnswerSent),
             SipEvent::Offer(sdp) => self.offered(sdp),
-            SipEvent::OfferAnswered(sdp) => match self.negotiator.accept_answer(&sdp) {
-                Ok(agreed) => self.agree(&agreed),
-                Err(error) => info!(call_id = %self.id, %error, "answer to our offer not used"),
-            },
+            SipEvent::OfferAnswered(sdp) => self.offer_answered(&sdp),
+            SipEvent::Reoffer(outcome) => self.reoffered(outcome, ctx),
+            SipEvent::Transfer(progress) => self.transferring(progress, ctx),
+            SipEvent::Digit { digit, duration } => {
+                self.digit(digit, duration.unwrap_or(INFO_DIGIT), DigitSource::Info);
+            }
         }
     }
 }
@@ -375,6 +395,8 @@ impl Handler<CallCommand> for Call {
             CallCommand::Hangup => Input::Agent(AgentInput::Hangup),
             CallCommand::AgentGone => Input::Agent(AgentInput::Gone),
             CallCommand::Shutdown => Input::Shutdown,
+            CallCommand::Hold { client, on } => return self.wish(Wish { on, client }, ctx),
+            CallCommand::Transfer { client, target } => return self.transfer(client, target),
         };
         self.input(input, ctx);
     }
@@ -393,11 +415,11 @@ impl Handler<MediaEvent> for Call {
             MediaEvent::Drained => return self.input(Input::Agent(AgentInput::Hangup), ctx),
             MediaEvent::Died => return self.input(Input::MediaDied, ctx),
             MediaEvent::Refused { client, status, text, verb } => {
-                warn!(call_id = %call, client = client.0, status, verb, "command refused: {text}");
-                let error = Event::Error { status, text: text.into(), verb: verb.into() };
-                return self.report(CallNews::For(client, error));
+                return self.refuse(client, status, text.into(), verb);
             }
-            MediaEvent::Dtmf { digit, duration } => Event::Dtmf { call, digit, duration },
+            MediaEvent::Dtmf { digit, duration } => {
+                return self.digit(digit, duration, DigitSource::TelephoneEvent);
+            }
             MediaEvent::Mark { name, reached, played } => {
                 let outcome = if reached { MarkOutcome::Played } else { MarkOutcome::Cleared };
                 Event::Mark { call, name, outcome, played }
@@ -405,9 +427,7 @@ impl Handler<MediaEvent> for Call {
             MediaEvent::Water { high: true, queued } => Event::Xoff { call, queued },
             MediaEvent::Water { high: false, queued } => Event::Xon { call, queued },
         };
-        if self.state != CallState::Ended {
-            self.report(CallNews::Event(news));
-        }
+        self.tell(news);
     }
 }
 
@@ -429,39 +449,9 @@ impl Handler<RecordingDone> for Call {
     }
 }
 
-impl MediaPlan {
-    fn facts(&self) -> MediaFacts {
-        MediaFacts {
-            codec: self.codec,
-            payload_type: self.payload_type,
-            telephone_events: self.telephone_event.is_some(),
-            remote: self.remote,
-        }
-    }
-}
-
-impl From<&Agreed> for MediaPlan {
-    fn from(agreed: &Agreed) -> Self {
-        use sip::sdp::Direction;
-        let (send, receive) = match agreed.direction {
-            Direction::SendRecv => (true, true),
-            Direction::SendOnly => (true, false),
-            Direction::RecvOnly => (false, true),
-            Direction::Inactive => (false, false),
-        };
-        Self {
-            codec: agreed.codec,
-            payload_type: agreed.payload_type,
-            accept: agreed.accept.clone(),
-            telephone_event: agreed.telephone_event,
-            remote: agreed.remote,
-            remote_rtcp: agreed.remote_rtcp,
-            send,
-            receive,
-            held: agreed.held_by_peer,
-        }
-    }
-}
-
 /// How long clients wait for a recording at most before they hear that the call is over.
 const RECORDING_DEADLINE: Duration = Duration::from_secs(3);
+/// The length of a key that came by INFO without one.
+const INFO_DIGIT: Duration = Duration::from_millis(160);
+/// 491 Request Pending: what needs a call that is up has to wait.
+const NOT_UP: u16 = 491;

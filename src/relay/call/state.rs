@@ -46,6 +46,8 @@ pub enum Input {
     RingTimeout,
     /// The call was up for as long as a call may be.
     MaxDuration,
+    /// The far end has called somebody else at our wish: this call has been replaced.
+    Transferred,
     /// The relay stops.
     Shutdown,
 }
@@ -57,7 +59,7 @@ pub enum SipInput {
     Ringing,
     /// The far end took an outbound call, with media that we can use.
     Answered,
-    /// The far end took an outbound call, with media that we cannot use.
+    /// The far end took an outbound call, or confirmed an inbound one, with media that we cannot use.
     Unusable,
     /// The caller confirmed our answer.
     Acked,
@@ -149,9 +151,12 @@ impl CallState {
             (Self::Up, Input::MaxDuration) => {
                 self.hang_up(EndReason::new(Party::Relay, EndLabel::MaxDuration))
             }
+            (Self::Up, Input::Transferred) => {
+                self.hang_up(EndReason::new(Party::Agent, EndLabel::Transferred))
+            }
             (_, Input::MediaDied) => self.stop(EndReason::new(Party::Relay, EndLabel::InternalError)),
             (_, Input::Shutdown) => self.stop(EndReason::new(Party::Relay, EndLabel::Shutdown)),
-            (_, Input::RingTimeout | Input::Silent | Input::MaxDuration) => vec![],
+            (_, Input::RingTimeout | Input::Silent | Input::MaxDuration | Input::Transferred) => vec![],
         }
     }
 
@@ -165,7 +170,7 @@ impl CallState {
                 *self = Self::Up;
                 vec![Action::OpenMedia, Action::ReportUp]
             }
-            (Self::Dialing { .. }, SipInput::Unusable) => {
+            (Self::Dialing { .. } | Self::Answered, SipInput::Unusable) => {
                 self.hang_up(EndReason::new(Party::Relay, EndLabel::NoCommonCodec))
             }
             (Self::Answered, SipInput::Acked) => {
@@ -322,6 +327,14 @@ mod tests {
         let actions = state.step(Input::Sip(SipInput::Unusable));
         assert_eq!(actions[0], Action::Hangup);
         assert_eq!(finished(&actions).reason.status, Some(488));
+    }
+
+    #[test]
+    fn confirmation_without_usable_media_ends_the_call_before_it_is_up() {
+        let mut state = in_state(CallState::Answered);
+        let actions = state.step(Input::Sip(SipInput::Unusable));
+        assert_eq!(actions[0], Action::Hangup);
+        assert!(!finished(&actions).was_up);
     }
 
     #[test]

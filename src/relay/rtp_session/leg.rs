@@ -109,6 +109,7 @@ impl Leg {
         }
         let send = self.plan.send && self.plan.remote.is_some();
         self.session.set_direction(now, send, self.plan.receive);
+        self.session.set_watched(now, !self.plan.held);
     }
 
     /// Carries out an order, or keeps it until the file before it has been read.

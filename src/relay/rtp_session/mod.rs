@@ -325,7 +325,8 @@ fn notify(call: Option<&Recipient<MediaEvent>>, id: &CallId, event: Event) {
         Event::Silent { kind, .. } => MediaEvent::Silent { never_heard: kind == SilenceKind::Establishment },
         Event::Latched { source } => return debug!(call_id = %id, peer = %source, "RTP source latched"),
         Event::RemoteBye => return debug!(call_id = %id, "RTCP BYE"),
-        Event::Audio { .. } | Event::Lost { .. } => return,
+        Event::Audio { .. } | Event::Lost { .. } | Event::Sent { .. } => return,
+        Event::PlaybackStarted | Event::PlaybackEnded { .. } => return,
     };
     if let Some(call) = call {
         call.do_send(news);

@@ -4,6 +4,7 @@
 
 use std::time::Instant;
 
+use super::super::message::TransferTarget;
 use crate::config::NumberPattern;
 
 /// What is allowed.
@@ -43,13 +44,38 @@ impl DialGuard {
     /// Checks one number; a number that may be called counts.
     pub fn check(&mut self, phone: &str, now: Instant) -> Result<(), Refusal> {
         if !self.rules.pattern.matches(phone) {
-            return Err(Refusal { status: 484, reason: "Address Incomplete", label: "bad-number" });
+            return Err(BAD_NUMBER);
         }
+        self.check_prefix(phone)?;
+        self.take_token(now)
+    }
+
+    /// Checks whom a far end may be asked to call: a number like one that is called from here, or a URI whose user part
+    /// begins as a number has to.
+    pub fn check_transfer(&mut self, target: String, now: Instant) -> Result<TransferTarget, Refusal> {
+        match target_of(target) {
+            TransferTarget::Phone(phone) => {
+                self.check(&phone, now)?;
+                Ok(TransferTarget::Phone(phone))
+            }
+            TransferTarget::Uri(uri) => {
+                let parsed = sip::msg::Uri::parse(&uri).map_err(|_| BAD_NUMBER)?;
+                if parsed.host.to_string().is_empty() {
+                    return Err(BAD_NUMBER);
+                }
+                self.check_prefix(&parsed.user_unescaped().unwrap_or_default())?;
+                self.take_token(now)?;
+                Ok(TransferTarget::Uri(uri))
+            }
+        }
+    }
+
+    fn check_prefix(&self, phone: &str) -> Result<(), Refusal> {
         let prefixes = &self.rules.prefixes;
         if !prefixes.is_empty() && !prefixes.iter().any(|prefix| phone.starts_with(prefix)) {
             return Err(Refusal { status: 403, reason: "Forbidden", label: "forbidden" });
         }
-        self.take_token(now)
+        Ok(())
     }
 
     fn take_token(&mut self, now: Instant) -> Result<(), Refusal> {
@@ -63,6 +89,17 @@ impl DialGuard {
         Ok(())
     }
 }
+
+/// What the target of a transfer is: `sip:` and `sips:` begin a URI, anything else is a number.
+pub fn target_of(target: String) -> TransferTarget {
+    let scheme = target.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
+    match scheme.as_deref() {
+        Some("sip" | "sips") => TransferTarget::Uri(target),
+        _ => TransferTarget::Phone(target),
+    }
+}
+
+const BAD_NUMBER: Refusal = Refusal { status: 484, reason: "Address Incomplete", label: "bad-number" };
 
 #[cfg(test)]
 mod tests {
@@ -98,5 +135,18 @@ mod tests {
         assert_eq!([at(0), at(0), at(0)], [200, 200, 503]);
         assert_eq!([at(499), at(500), at(501)], [503, 200, 503]);
         assert_eq!([at(10_000), at(10_000), at(10_000)], [200, 200, 503]);
+    }
+
+    #[test]
+    fn transfer_obeys_the_rules_for_numbers_and_a_uri_those_for_their_beginning() {
+        let now = Instant::now();
+        let mut guard = guard(&["09"], Some(3));
+        let mut at = |target: &str| {
+            guard.check_transfer(target.to_owned(), now).map_or_else(|refusal| refusal.status, |_| 200)
+        };
+        assert_eq!([at("0912341234"), at("12"), at("0812341234")], [200, 484, 403]);
+        assert_eq!([at("sip:0912@10.0.0.7"), at("SIPS:%30%39@h"), at("sip:0812@10.0.0.7")], [200, 200, 403]);
+        assert_eq!([at("sip:10.0.0.7"), at("sip:"), at("tel:0912341234")], [403, 484, 484]);
+        assert_eq!(at("0912341234"), 503, "transfers count as calls");
     }
 }

@@ -10,7 +10,7 @@ use model::{
 use tracing::{info, warn};
 
 use super::{
-    super::message::{AgentMedia, AgentOrder, CallCommand, Listen, PlaceCall},
+    super::message::{AgentMedia, AgentOrder, CallCommand, Listen, PlaceCall, TransferCall},
     WsClient,
 };
 
@@ -81,9 +81,16 @@ impl WsClient {
             Command::Clear { call } => self.play(Some(&call), AgentMedia::Clear, verb, ctx),
             Command::Ping(text) => self.say(&Event::Pong(text), ctx),
             Command::Play { call, file } => self.play(Some(&call), AgentMedia::Play(file), verb, ctx),
-            Command::Hold { .. } | Command::Resume { .. } | Command::Transfer { .. } => {
-                self.refuse(501, "Not Implemented", verb, ctx);
+            Command::Hold { call } => {
+                self.order(&call, CallCommand::Hold { client: self.id, on: true }, verb, ctx);
             }
+            Command::Resume { call } => {
+                self.order(&call, CallCommand::Hold { client: self.id, on: false }, verb, ctx);
+            }
+            Command::Transfer { call, target } if self.calls.get(&call).is_some() => {
+                self.switchboard.transfer.do_send(TransferCall { client: self.id, call, target });
+            }
+            Command::Transfer { .. } => self.no_such_call(verb, ctx),
         }
     }
 

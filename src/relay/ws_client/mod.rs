@@ -32,7 +32,7 @@ use super::{
     http::Slot,
     message::{
         AudioForm, AudioMessage, CallerAudio, ClientEvent, ClientId, Connect, Disconnect, HandOver, Inherit,
-        Listen, Listener, PassedOn, PlaceCall, RtpForm, SessionClaim,
+        Listen, Listener, PassedOn, PlaceCall, RtpForm, SessionClaim, TransferCall,
     },
 };
 use crate::metrics::Metrics;
@@ -76,6 +76,8 @@ pub struct SwitchboardPort {
     pub disconnect: Recipient<Disconnect>,
     /// CALL.
     pub place: Recipient<PlaceCall>,
+    /// TRANSFER.
+    pub transfer: Recipient<TransferCall>,
 }
 
 /// See the module's documentation.

@@ -9,7 +9,7 @@ use super::Session;
 use crate::jitter::{Inserted, JitterBuffer, Released};
 use crate::keypad::{KeyPress, Keypad};
 use crate::latch::{SourceLatch, Verdict};
-use crate::reception::Reception;
+use crate::reception::{Reception, units};
 use crate::timeline::Timeline;
 use crate::{Event, PacketBuf, SessionConfig, Stats, rtcp};
 
@@ -31,6 +31,8 @@ pub(super) struct Receiver {
     keypad: Keypad,
     /// Losses of earlier streams.
     lost_before: u64,
+    /// Place of the first audio on the call's timeline.
+    first_audio: Option<u64>,
 }
 
 struct Suspect {
@@ -71,6 +73,7 @@ impl Receiver {
             timeline: Timeline::new(config.clock_rate),
             keypad: Keypad::new(config.clock_rate),
             lost_before: 0,
+            first_audio: None,
         }
     }
 
@@ -100,6 +103,10 @@ impl Receiver {
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         [self.buffer.next_timeout(), self.keypad.next_timeout()].into_iter().flatten().min()
+    }
+
+    pub(super) fn first_audio(&self) -> Option<u64> {
+        self.first_audio
     }
 
     pub(super) fn is_receiving(&self) -> bool {
@@ -309,6 +316,11 @@ impl Session {
             self.receiver.timeline.event();
             return;
         };
+        if self.receiver.first_audio.is_none() {
+            let origin = *self.origin.get_or_insert(arrival);
+            let since = arrival.saturating_duration_since(origin);
+            self.receiver.first_audio = Some(units(since, self.config.clock_rate));
+        }
         let placed = self.receiver.timeline.audio(arrival, timestamp, marker);
         if let Some((frames, timestamp)) = placed.lost {
             self.emit(Event::Lost { frames, timestamp });
@@ -325,7 +337,9 @@ impl Session {
     fn kind(&self, payload_type: u8) -> Kind {
         if self.config.accept.contains(&payload_type) {
             Kind::Audio
-        } else if self.config.telephone_event == Some(payload_type) {
+        } else if [self.config.telephone_event, self.config.also_telephone_event]
+            .contains(&Some(payload_type))
+        {
             Kind::TelephoneEvent
         } else if payload_type == COMFORT_NOISE {
             Kind::ComfortNoise

@@ -7,7 +7,7 @@ use rtp_types::RtpPacketBuilder;
 use super::Session;
 use crate::dialler::DtmfFrame;
 use crate::playout::Taken;
-use crate::{Channel, FRAME, Output, PacketBuf};
+use crate::{Channel, Event, FRAME, Output, PacketBuf};
 
 impl Session {
     /// Sends the frames that are due, and catches up when a tick came late: at most `max_burst` frames at once. What
@@ -23,7 +23,8 @@ impl Session {
         let skipped = frames.saturating_sub(u64::from(self.config.max_burst));
         if skipped > 0 {
             self.stats.skipped_frames += skipped;
-            self.behind += skipped;
+            self.backlog.stalled(skipped);
+            self.position += u64::from(self.frame_units()) * skipped;
             self.timestamp = self.timestamp.wrapping_add(self.frame_units().wrapping_mul(skipped as u32));
             self.in_talk_spurt = false;
             due += std::time::Duration::from_nanos(FRAME.as_nanos() as u64 * skipped);
@@ -43,44 +44,55 @@ impl Session {
         self.timestamp = timestamp.wrapping_add(self.frame_units());
         if !self.sending || self.receiver.rtp_destination().is_none() {
             self.in_talk_spurt = false;
-            return;
-        }
-        match self.dialler.next(timestamp) {
-            DtmfFrame::Event { payload, timestamp, marker } => {
-                self.in_talk_spurt = false;
-                self.stats.dtmf_sent += 1;
-                let payload_type = self.config.telephone_event.unwrap_or(self.config.payload_type);
-                self.transmit(payload_type, marker, timestamp, &payload);
+        } else {
+            match self.dialler.next(timestamp) {
+                DtmfFrame::Event { payload, timestamp, marker } => {
+                    self.in_talk_spurt = false;
+                    self.stats.dtmf_sent += 1;
+                    let payload_type = self.config.telephone_event.unwrap_or(self.config.payload_type);
+                    self.transmit(payload_type, marker, timestamp, &payload);
+                }
+                DtmfFrame::Gap => self.send_silence(timestamp),
+                DtmfFrame::Idle => self.send_audio(due, timestamp, late),
             }
-            DtmfFrame::Gap => self.send_silence(timestamp),
-            DtmfFrame::Idle => self.send_audio(due, timestamp, late),
+        }
+        self.position += u64::from(self.frame_units());
+        if self.is_quiet(due) {
+            let ended = self.playback.idle(self.playout.played());
+            self.report_playback_end(ended);
         }
     }
 
     fn send_audio(&mut self, due: Instant, timestamp: u32, late: bool) {
-        if self.behind > 0 {
-            let caught_up = self.playout.skip_silence(self.behind);
-            self.behind -= caught_up;
+        if self.playout.has_audio() {
+            let limit = self.backlog.audio(self.playout.waiting_frames(), || self.playout.is_silent());
+            let caught_up = self.playout.skip_silence(limit);
+            self.backlog.caught_up(caught_up);
             self.stats.caught_up_frames += caught_up;
-            self.report_reached_if(caught_up > 0);
+            if caught_up > 0 {
+                self.report_reached();
+            }
         }
+        let played_before = self.playout.played();
         let (mut pcm, mut payload) = (std::mem::take(&mut self.pcm), std::mem::take(&mut self.payload));
         let taken = self.playout.take(&mut pcm, &mut payload);
         if taken == Taken::Pcm {
             self.encoder.encode(&pcm, &mut payload);
         }
         if taken == Taken::Nothing {
-            if !late {
-                self.behind = 0; // an empty queue is not behind
-            }
+            self.backlog.empty(late);
             (self.pcm, self.payload) = (pcm, payload);
             self.send_silence(timestamp);
             return;
+        }
+        if self.playback.audio(played_before) {
+            self.emit(Event::PlaybackStarted);
         }
         self.busy_until = Some(due + FRAME);
         self.stats.audio_sent += 1;
         let marker = !std::mem::replace(&mut self.in_talk_spurt, true);
         self.transmit(self.config.payload_type, marker, timestamp, &payload);
+        self.report_sent(&payload);
         (self.pcm, self.payload) = (pcm, payload);
         self.check_low_water();
     }
@@ -97,7 +109,16 @@ impl Session {
         self.encoder.encode(&pcm, &mut payload);
         self.stats.silence_sent += 1;
         self.transmit(self.config.payload_type, false, timestamp, &payload);
+        self.report_sent(&payload);
         (self.pcm, self.payload) = (pcm, payload);
+    }
+
+    /// For who wants to know what the peer hears.
+    fn report_sent(&mut self, payload: &[u8]) {
+        if self.reports_sent {
+            let (payload_type, payload) = (self.config.payload_type, PacketBuf::from_slice(payload));
+            self.emit(Event::Sent { payload_type, payload, position: self.position });
+        }
     }
 
     fn transmit(&mut self, payload_type: u8, marker: bool, timestamp: u32, payload: &[u8]) {
@@ -123,12 +144,6 @@ impl Session {
 
     fn frame_units(&self) -> u32 {
         self.config.clock_rate / 50
-    }
-
-    fn report_reached_if(&mut self, reached: bool) {
-        if reached {
-            self.report_reached();
-        }
     }
 }
 

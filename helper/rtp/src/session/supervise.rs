@@ -24,6 +24,8 @@ pub(super) struct Supervisor {
     established: bool,
     /// Whether this silence was reported.
     reported: bool,
+    /// The peer need not send anything: its silence means nothing.
+    resting: bool,
 }
 
 impl Supervisor {
@@ -37,6 +39,7 @@ impl Supervisor {
             silent_since: None,
             established: false,
             reported: false,
+            resting: false,
         }
     }
 }
@@ -84,6 +87,13 @@ impl Session {
         self.watch_from(now);
     }
 
+    /// Whether the peer has to send: one that put the call on hold need not, though it may. Silence counts from now on.
+    pub fn set_watched(&mut self, now: Instant, watched: bool) {
+        if std::mem::replace(&mut self.supervisor.resting, !watched) == watched {
+            self.watch_from(now);
+        }
+    }
+
     /// Silence counts from now on.
     pub(super) fn watch_from(&mut self, now: Instant) {
         if self.next_frame.is_some() {
@@ -106,7 +116,7 @@ impl Session {
     /// When silence of the peer is to be reported.
     pub(super) fn silence_due(&self) -> Option<(Instant, SilenceKind)> {
         let since = self.supervisor.silent_since?;
-        if self.supervisor.reported || !self.receiver.is_receiving() {
+        if self.supervisor.reported || self.supervisor.resting || !self.receiver.is_receiving() {
             return None;
         }
         let (timeout, kind) = match self.supervisor.established {

@@ -26,6 +26,8 @@ pub struct Leg {
     pub sent: Vec<Sent>,
     pub reports: Vec<(u64, SocketAddr, Vec<u8>)>,
     pub events: Vec<(u64, Event)>,
+    /// Beginnings and ends of playbacks; the other events are in `events`.
+    pub playbacks: Vec<(u64, Event)>,
 }
 
 impl Leg {
@@ -34,7 +36,15 @@ impl Leg {
         let origin = Instant::now();
         let mut session = Session::new(origin, config, Box::new(encoder), 7);
         session.set_remote(origin, peer(), None);
-        Self { session, origin, now: origin, sent: vec![], reports: vec![], events: vec![] }
+        Self {
+            session,
+            origin,
+            now: origin,
+            sent: vec![],
+            reports: vec![],
+            events: vec![],
+            playbacks: vec![],
+        }
     }
 
     /// A leg with the usual configuration, whose payload byte is the complement of the sample's low byte.
@@ -105,6 +115,9 @@ impl Leg {
         let at = (self.now - self.origin).as_millis() as u64;
         while let Some(output) = self.session.poll_output() {
             match output {
+                Output::Event(event @ (Event::PlaybackStarted | Event::PlaybackEnded { .. })) => {
+                    self.playbacks.push((at, event));
+                }
                 Output::Event(event) => self.events.push((at, event)),
                 Output::Transmit { channel: Channel::Rtcp, destination, packet } => {
                     self.reports.push((at, destination, packet.to_vec()));

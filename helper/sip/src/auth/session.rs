@@ -53,6 +53,11 @@ impl AuthSession {
         Self { credentials, answers: Vec::new(), attempts: 0 }
     }
 
+    /// A session with the same credentials for a request of its own, which others may overtake.
+    pub fn fork(&self) -> Self {
+        Self::new(self.credentials.clone())
+    }
+
     /// Takes the challenge headers of a 401 or 407. After `Ok` the request may be sent again with the
     /// [`headers`](Self::headers).
     ///

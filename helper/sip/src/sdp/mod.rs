@@ -122,6 +122,8 @@ pub struct Agreed {
     pub direction: Direction,
     /// Whether the peer wants no media from us: `sendonly`, `inactive`, `c=0.0.0.0` or port 0.
     pub held_by_peer: bool,
+    /// Whether we want no media from the peer. Both can hold at once; then the direction is `Inactive`.
+    pub held_by_us: bool,
     /// The packet length that the peer asked for, milliseconds.
     pub ptime: Option<u8>,
 }

@@ -18,6 +18,10 @@ pub struct Negotiator {
     codecs: Vec<Codec>,
     telephone_event: Option<u8>,
     wanted: Direction,
+    /// The direction that we said in the last exchange that both sides accepted.
+    settled: Direction,
+    /// The peer's hold, as it said last.
+    held_by_peer: bool,
     /// What the last exchange fixed; `None` before the first one.
     session: Option<Session>,
     /// What our last offer named, until the next one: early media, forks and the 2xx may each answer it.
@@ -57,8 +61,17 @@ pub(super) struct Answered {
 impl Negotiator {
     /// A session of `codecs` in order of preference; `telephone_event` is the payload type that our own offers use.
     pub fn new(local: LocalMedia, codecs: Vec<Codec>, telephone_event: Option<u8>) -> Negotiator {
-        let wanted = Direction::SendRecv;
-        Negotiator { local, codecs, telephone_event, wanted, session: None, offered: None, sent: None }
+        Negotiator {
+            local,
+            codecs,
+            telephone_event,
+            wanted: Direction::SendRecv,
+            settled: Direction::SendRecv,
+            held_by_peer: false,
+            session: None,
+            offered: None,
+            sent: None,
+        }
     }
 
     /// Our side as it is now, with the version that was sent last.
@@ -74,6 +87,16 @@ impl Negotiator {
     /// The direction that we want.
     pub fn direction(&self) -> Direction {
         self.wanted
+    }
+
+    /// Whether we hold the peer: so it was agreed, or answered, last.
+    pub fn is_held_by_us(&self) -> bool {
+        !self.settled.receives()
+    }
+
+    /// Whether the peer holds us: so it said last.
+    pub fn is_held_by_peer(&self) -> bool {
+        self.held_by_peer
     }
 
     /// The address and port that we receive at from now on.
@@ -101,6 +124,20 @@ impl Negotiator {
         self.send(media)
     }
 
+    /// The offer that changes our direction: `SendOnly` is our hold, `SendRecv` its end. The peer's own hold is left to
+    /// its answer. After a refusal call [`offer_refused`](Negotiator::offer_refused).
+    pub fn offer_with(&mut self, direction: Direction) -> Bytes {
+        self.set_direction(direction);
+        self.offer()
+    }
+
+    /// The peer refused our last offer: the session, our hold included, is as it was before (RFC 3261 §14.1). The version
+    /// is not taken back, since the peer has seen it.
+    pub fn offer_refused(&mut self) {
+        self.wanted = self.settled;
+        self.offered = None;
+    }
+
     /// Answers an offer. A repeated offer gets the identical answer.
     ///
     /// # Errors
@@ -110,6 +147,8 @@ impl Negotiator {
         self.session = Some(answered.session);
         // What our last offer named is past: an answer to a refresh is read against what was agreed now.
         self.offered = None;
+        self.settled = self.wanted;
+        self.held_by_peer = answered.agreed.held_by_peer;
         Ok((answered.agreed, self.send(answered.media)))
     }
 
@@ -120,7 +159,13 @@ impl Negotiator {
     pub fn accept_answer(&mut self, answer: &[u8]) -> Result<Agreed, AnswerError> {
         let place = self.session.as_ref().map_or(0, |session| session.before.len());
         let offered = self.offered.clone().unwrap_or_else(|| self.next_offer());
-        let agreed = accept(answer, place, &offered.formats, offered.telephone_event, offered.direction)?;
+        let mut agreed = accept(answer, place, &offered.formats, offered.telephone_event, offered.direction)?;
+        if !offered.direction.sends() {
+            // Such an answer can only refuse what was not offered: it says nothing about a hold.
+            agreed.held_by_peer = self.held_by_peer;
+        }
+        self.settled = offered.direction;
+        self.held_by_peer = agreed.held_by_peer;
         let format = (agreed.payload_type, agreed.codec);
         match &mut self.session {
             Some(session) => {
@@ -281,6 +326,7 @@ fn agree(
         rtcp_mux: media.rtcp_mux(),
         direction: theirs.mirrored().and(wanted),
         held_by_peer: !theirs.receives(),
+        held_by_us: !wanted.receives(),
         ptime: media.ptime(),
     })
 }

@@ -1,6 +1,7 @@
 //! Offer/answer by whole bodies: the golden forms, the hold matrix, deployed equipment, noise.
 
 mod equipment;
+mod hold;
 
 use model::audio::Codec::{G722, Pcma, Pcmu};
 use proptest::prelude::*;
@@ -37,6 +38,7 @@ fn answer_has_the_golden_form() {
         rtcp_mux: false,
         direction: Direction::RecvOnly,
         held_by_peer: true,
+        held_by_us: false,
         ptime: Some(30),
     };
     assert_eq!(agreed, expected);

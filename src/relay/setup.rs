@@ -1,0 +1,116 @@
+//! What the configuration is to each actor: one function per kind of settings.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use sip::{AuthServer, EndpointConfig};
+
+use super::{
+    call::CallSettings,
+    rtp_session::MediaSettings,
+    sip_listener::{Door, Peers, Trunk},
+    switchboard::{DialRules, MediaAddress, SwitchboardSettings},
+};
+use crate::{
+    config::{AnswerMode, Config},
+    test_line::TestLine,
+};
+
+/// The habits of the SIP core.
+pub fn endpoint_config(config: &Config, address: SocketAddr) -> EndpointConfig {
+    let mut endpoint = EndpointConfig::new(SocketAddr::new(config.sip.advertised_ip, address.port()));
+    endpoint.auth = auth_server(config);
+    endpoint
+}
+
+/// Whom the listener deals with.
+pub fn door(config: &Config, test_line: Option<&TestLine>) -> Door {
+    let trunk = trunk(config, test_line);
+    let server = trunk.as_ref().map(|trunk| trunk.destination.ip());
+    let peers = Peers::new(config.sip.allowed_peers.clone(), server);
+    Door { peers, trunk, registration: None }
+}
+
+/// Where outbound calls go: to the PBX, or to the test line where there is none.
+fn trunk(config: &Config, test_line: Option<&TestLine>) -> Option<Trunk> {
+    let invite_timeout = config.relay.invite_timeout;
+    if let Some(test_line) = test_line {
+        let (destination, host) = (test_line.address(), test_line.host());
+        let expires = REGISTRATION;
+        return Some(Trunk {
+            destination,
+            host,
+            credentials: None,
+            register: false,
+            expires,
+            invite_timeout,
+        });
+    }
+    config.sip.server_addr().zip(config.sip.server.as_ref()).map(|(destination, server)| Trunk {
+        destination,
+        host: server.host.clone(),
+        credentials: credentials(config),
+        register: config.sip.register,
+        expires: REGISTRATION,
+        invite_timeout,
+    })
+}
+
+/// Who may send requests from outside of calls, where that is restricted.
+fn auth_server(config: &Config) -> Option<AuthServer> {
+    let users = &config.sip.auth_users;
+    let server = AuthServer::new(&config.sip.auth_realm).algorithms(&config.sip.auth_algorithms);
+    (!users.is_empty())
+        .then(|| users.iter().fold(server, |server, user| server.user(&user.name, user.password.expose())))
+}
+
+fn credentials(config: &Config) -> Option<sip::Credentials> {
+    let username = config.sip.username.clone()?;
+    let password = config.sip.password.as_ref().map(|secret| secret.expose().to_owned()).unwrap_or_default();
+    Some(sip::Credentials { username, password })
+}
+
+/// What every call has in common.
+pub fn call_settings(config: &Config) -> CallSettings {
+    CallSettings {
+        codecs: config.relay.codecs.clone(),
+        telephone_event: TELEPHONE_EVENT,
+        answer_after: (config.relay.answer_mode == AnswerMode::Auto).then_some(Duration::ZERO),
+        ring_timeout: config.relay.ring_timeout,
+        max_duration: config.relay.max_call_duration,
+        delayed_offer: true,
+    }
+}
+
+/// What every leg has in common.
+pub fn media_settings(config: &Config) -> MediaSettings {
+    let mut session = rtp::SessionConfig::new(0, 0, 0, 0);
+    session.silence_fill = config.rtp.silence_fill;
+    session.symmetric = config.rtp.symmetric;
+    session.inactivity_timeout = config.rtp.inactivity_timeout;
+    session.establishment_timeout = config.rtp.establishment_timeout;
+    if let Some(frames) = config.rtp.send_queue_max {
+        session.queue_limit = rtp::FRAME * u32::try_from(frames).unwrap_or(u32::MAX);
+    }
+    MediaSettings { session }
+}
+
+/// Limits, and who may call.
+pub fn switchboard_settings(config: &Config, call: Arc<CallSettings>) -> SwitchboardSettings {
+    SwitchboardSettings {
+        dialling: Some(DialRules {
+            pattern: config.relay.number_pattern.clone(),
+            prefixes: config.relay.allowed_prefixes.clone(),
+            rate: config.relay.call_rate,
+        }),
+        max_calls: config.relay.max_calls,
+        media_address: MediaAddress::Fixed(config.sip.advertised_ip),
+        lost_action: config.ws.lost_action.clone(),
+        admission: None,
+        call,
+    }
+}
+
+/// How long each registration is asked for.
+const REGISTRATION: Duration = Duration::from_secs(3600);
+/// The payload type that offers use for telephone events.
+const TELEPHONE_EVENT: u8 = 101;

@@ -1,0 +1,52 @@
+//! What a caller is called.
+
+/// The caller's number: the display name where that is a number, else the user part, else the URI without its scheme.
+pub fn phone_of(from: &sip::Party) -> String {
+    let display = from.display.as_deref().map(str::trim).filter(|name| is_number(name));
+    let user = from.user.as_deref().filter(|user| !user.is_empty());
+    let phone = display.or(user).unwrap_or_else(|| from.uri.trim_start_matches("sip:"));
+    // One field of one line: whatever would end the field or the line is not part of a number.
+    phone.chars().filter(|c| !c.is_control() && !c.is_whitespace() && *c != '#').take(MAX_PHONE).collect()
+}
+
+fn is_number(text: &str) -> bool {
+    let digits = text.strip_prefix('+').unwrap_or(text);
+    !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// Characters of a caller's number.
+pub const MAX_PHONE: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn party(display: Option<&str>, user: Option<&str>) -> sip::Party {
+        sip::Party {
+            display: display.map(str::to_owned),
+            uri: "sip:10.0.0.1".to_owned(),
+            user: user.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn phone_is_the_display_name_where_that_is_a_number() {
+        assert_eq!(phone_of(&party(Some("0903383638"), Some("trunk"))), "0903383638");
+    }
+
+    #[test]
+    fn phone_is_the_user_part_without_a_number_as_display_name() {
+        assert_eq!(phone_of(&party(None, Some("0912"))), "0912");
+        assert_eq!(phone_of(&party(Some("Reception"), Some("0912"))), "0912");
+    }
+
+    #[test]
+    fn phone_never_breaks_the_line_or_the_field() {
+        assert_eq!(phone_of(&party(None, Some("09##1\r\n2"))), "0912");
+    }
+
+    #[test]
+    fn caller_without_user_part_is_named_by_its_host() {
+        assert_eq!(phone_of(&party(None, None)), "10.0.0.1");
+    }
+}
