@@ -39,7 +39,7 @@ use crate::{
     config::LostAction,
     relay::{
         call::CallSettings,
-        message::{CallHandle, Census, CensusRequest, ClientId, DialOptions, Dismiss, RtpForm, Shutdown},
+        message::{CallHandle, ClientId, DialOptions, Dismiss, RtpForm, Shutdown},
         rtp_ports::RtpPorts,
         rtp_session::MediaSettings,
         sip_listener::{Door, Peers},
@@ -104,6 +104,23 @@ pub struct Engine {
     runtime: Runtime,
     sip_address: SocketAddr,
     stopped: bool,
+}
+
+/// Places calls with one telephone, as long as that is there.
+#[derive(Debug, Clone)]
+pub struct Dialler(Addr<Agent>);
+
+impl Dialler {
+    /// As [`Engine::dial`].
+    pub fn dial(
+        &self,
+        phone: String,
+        options: DialOptions,
+    ) -> impl Future<Output = Result<CallHandle, Refused>> + Send + use<> {
+        let (asked, answer) = oneshot::channel();
+        self.0.do_send(Place { phone, options: Box::new(options), asked });
+        async { answer.await.unwrap_or_else(|_| Err(Refused::gone())) }
+    }
 }
 
 /// A telephone that is being put away, whether this is awaited or not. Resolves when its sockets are closed.
@@ -199,21 +216,19 @@ impl Engine {
         self.client
     }
 
-    /// Places a call; returns when it exists. `phone` is the number at the trunk, unless the options name a target.
+    /// Places a call; resolves when it exists. `phone` is the number at the trunk, unless the options name a target.
     /// A call that nobody waits for any more by then is hung up.
     pub fn dial(
         &self,
         phone: String,
         options: DialOptions,
     ) -> impl Future<Output = Result<CallHandle, Refused>> + Send + use<> {
-        let (asked, answer) = oneshot::channel();
-        self.agent.do_send(Place { phone, options: Box::new(options), asked });
-        async { answer.await.unwrap_or_else(|_| Err(Refused::gone())) }
+        self.dialler().dial(phone, options)
     }
 
-    /// What exists right now; all zero when nothing does.
-    pub async fn census(&self) -> Census {
-        self.switchboard.send(CensusRequest).await.unwrap_or_default()
+    /// What places calls with this telephone, from anywhere.
+    pub fn dialler(&self) -> Dialler {
+        Dialler(self.agent.clone())
     }
 
     /// Ends every call, gives the registration up, and resolves when the sockets are closed.
@@ -239,7 +254,7 @@ impl Drop for Engine {
     fn drop(&mut self) {
         if !self.stopped {
             // Nobody waits for it.
-            let _ = self.put_away();
+            drop(self.put_away());
         }
     }
 }
@@ -275,7 +290,7 @@ pub fn call_settings(codecs: Vec<Codec>, answer_after: Option<Duration>) -> Call
 mod tests {
     use std::{net::Ipv4Addr, net::UdpSocket};
 
-    use model::{audio::SampleRate, command::AgentPayload, event::Event, id::CallId};
+    use model::{audio::SampleRate, call::EndLabel, command::AgentPayload, event::Event, id::CallId};
     use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
     use super::*;
@@ -368,11 +383,10 @@ mod tests {
 
         call.commands.do_send(CallCommand::Hangup);
         let over = until(&mut at_callee, |news| match news {
-            News::Over { was_up, reason, .. } => Some((was_up, reason)),
+            News::Over { reason, .. } => Some(reason.label),
             _ => None,
         });
-        let (was_up, reason) = over.await;
-        assert!(was_up, "{reason}");
+        assert_eq!(over.await, EndLabel::RemoteBye);
 
         let addresses = [callee.sip_address(), caller.sip_address()];
         let (first, second) = (callee.stop(), caller.stop());

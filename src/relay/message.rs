@@ -744,8 +744,6 @@ pub enum FactKind {
     AnswerSent,
     /// The call is over. The last fact of a call, after its last event.
     Over {
-        /// It had been up.
-        was_up: bool,
         /// Why.
         reason: EndReason,
     },
