@@ -130,11 +130,11 @@ impl SimpleSipClient {
     pub async fn make_call(&self, destination: &str) -> Result<bool, SipClientError> {
         let destination = destination::read(destination)?;
         let options = DialOptions { target: destination.target, ..DialOptions::default() };
-        let dialler = self.handle.connection.with(|engine| engine.dialler())?;
+        let dial = self.handle.connection.with(|engine| engine.dial(destination.user, options))?;
         let line = self.handle.line.clone();
         let place = async move {
             let number = line.begin_outbound()?;
-            match dialler.dial(destination.user, options).await {
+            match dial.await {
                 Ok(_) => Ok(true),
                 Err(refused) => {
                     line.not_made(number, refused);

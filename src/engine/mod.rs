@@ -106,23 +106,6 @@ pub struct Engine {
     stopped: bool,
 }
 
-/// Places calls with one telephone, as long as that is there.
-#[derive(Debug, Clone)]
-pub struct Dialler(Addr<Agent>);
-
-impl Dialler {
-    /// As [`Engine::dial`].
-    pub fn dial(
-        &self,
-        phone: String,
-        options: DialOptions,
-    ) -> impl Future<Output = Result<CallHandle, Refused>> + Send + use<> {
-        let (asked, answer) = oneshot::channel();
-        self.0.do_send(Place { phone, options: Box::new(options), asked });
-        async { answer.await.unwrap_or_else(|_| Err(Refused::gone())) }
-    }
-}
-
 /// A telephone that is being put away, whether this is awaited or not. Resolves when its sockets are closed.
 #[derive(Debug)]
 #[must_use = "sockets are still open until this resolves"]
@@ -216,19 +199,19 @@ impl Engine {
         self.client
     }
 
-    /// Places a call; resolves when it exists. `phone` is the number at the trunk, unless the options name a target.
-    /// A call that nobody waits for any more by then is hung up.
+    /// Places a call as soon as the future is polled; resolves when it exists. `phone` is the number at the trunk, unless the
+    /// options name a target. A call that nobody waits for any more by then is hung up.
     pub fn dial(
         &self,
         phone: String,
         options: DialOptions,
     ) -> impl Future<Output = Result<CallHandle, Refused>> + Send + use<> {
-        self.dialler().dial(phone, options)
-    }
-
-    /// What places calls with this telephone, from anywhere.
-    pub fn dialler(&self) -> Dialler {
-        Dialler(self.agent.clone())
+        let (agent, (asked, answer)) = (self.agent.clone(), oneshot::channel());
+        let place = Place { phone, options: Box::new(options), asked };
+        async move {
+            agent.do_send(place);
+            answer.await.unwrap_or_else(|_| Err(Refused::gone()))
+        }
     }
 
     /// Ends every call, gives the registration up, and resolves when the sockets are closed.
@@ -283,6 +266,7 @@ pub fn call_settings(codecs: Vec<Codec>, answer_after: Option<Duration>) -> Call
         answer_after,
         ring_timeout: Duration::from_secs(180),
         max_duration: None,
+        delayed_offer: true,
     }
 }
 
