@@ -614,6 +614,8 @@ pub struct MediaFacts {
     pub telephone_events: bool,
     /// Where the peer wants RTP; `None` while it gives no address.
     pub remote: Option<SocketAddr>,
+    /// We have put the peer on hold.
+    pub on_hold: bool,
 }
 
 // ---- WsClient → Switchboard -------------------------------------------------------------------------------------
