@@ -58,6 +58,9 @@ const CASES: &[Case] = &[
     ("TLS_KEY", "b.pem", &[("TLS_CERT", "a.pem")], |c| {
         c.ws.tls.as_ref().is_some_and(|tls| tls.key.ends_with("b.pem"))
     }),
+    ("DTMF_INBAND", "auto", &[], |c| c.rtp.inband_dtmf == sip_relay::config::InbandDtmf::Auto),
+    ("SPEECH_DETECTION", "0", &[], |c| !c.rtp.speech_detection),
+    ("RECORDING_CHANNELS", "2", &[], |c| c.files.stereo_recordings),
     ("CALL_ALLOWED_PREFIXES", "+886,09", &[], |c| c.relay.allowed_prefixes == ["+886", "09"]),
     ("CALL_RATE_LIMIT", "5", &[], |c| c.relay.call_rate == Some(5)),
     ("WS_RESUME_SECONDS", "2.5", &[], |c| c.ws.resume_window == Duration::from_millis(2500)),

@@ -139,6 +139,22 @@ pub struct RtpConfig {
     pub inactivity_timeout: Duration,
     /// Time from the answer to the first packet; `RTP_ESTABLISHMENT_TIMEOUT`.
     pub establishment_timeout: Duration,
+    /// Whether keys are heard in the audio; `DTMF_INBAND`.
+    pub inband_dtmf: InbandDtmf,
+    /// Whether multi clients are told when the caller talks; `SPEECH_DETECTION`.
+    pub speech_detection: bool,
+}
+
+/// Whether a caller's keys are heard in the audio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum InbandDtmf {
+    /// They are not.
+    #[default]
+    Off,
+    /// In calls without telephone events.
+    Auto,
+    /// In every call.
+    On,
 }
 
 impl RtpConfig {
@@ -236,6 +252,8 @@ pub struct FilesConfig {
     pub output_dir: PathBuf,
     /// Played when a call is up, if it exists; `GREETING_FILE`.
     pub greeting: PathBuf,
+    /// Whether a recording has the agent as well, on the right; `RECORDING_CHANNELS`.
+    pub stereo_recordings: bool,
     /// Age at which a recording is deleted; `None` = never. `MAX_RECORDING_AGE_DAYS`.
     pub max_recording_age: Option<Duration>,
 }
@@ -303,6 +321,8 @@ impl Config {
                 symmetric: true,
                 inactivity_timeout: Duration::from_secs(30),
                 establishment_timeout: Duration::from_secs(60),
+                inband_dtmf: InbandDtmf::Off,
+                speech_detection: true,
             },
             ws: WsConfig {
                 listen: any,
@@ -332,6 +352,7 @@ impl Config {
                 recording_dir: folder.join("recording"),
                 output_dir: folder.join("output"),
                 greeting: folder.join("output/transcode/greeting.wav"),
+                stereo_recordings: false,
                 max_recording_age: Some(Duration::from_secs(7 * 86_400)),
             },
             log: LogConfig { level: Level::INFO, file: folder.join("sip_server.log"), mask: true },

@@ -6,7 +6,7 @@ use model::audio::Codec;
 use sip::auth::Algorithm;
 use tracing::Level;
 
-use super::{AnswerMode, LostAction, NumberPattern, PeerNet, Secret, SipUser};
+use super::{AnswerMode, InbandDtmf, LostAction, NumberPattern, PeerNet, Secret, SipUser};
 
 /// `Err`: what is expected, as the end of the sentence "NAME=value: ...".
 pub(super) type Parsed<T> = Result<T, String>;
@@ -90,6 +90,16 @@ pub(super) fn answer_mode(text: &str) -> Parsed<AnswerMode> {
         "auto" => Ok(AnswerMode::Auto),
         "client" => Ok(AnswerMode::Client),
         _ => Err("expected auto or client".to_owned()),
+    }
+}
+
+/// A flag, or `auto`.
+pub(super) fn inband_dtmf(text: &str) -> Parsed<InbandDtmf> {
+    match (text, flag(text)) {
+        ("auto", _) => Ok(InbandDtmf::Auto),
+        (_, Ok(true)) => Ok(InbandDtmf::On),
+        (_, Ok(false)) => Ok(InbandDtmf::Off),
+        (_, Err(_)) => Err("expected 0, 1 or auto".to_owned()),
     }
 }
 

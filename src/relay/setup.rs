@@ -6,7 +6,7 @@ use sip::{AuthServer, EndpointConfig};
 
 use super::{
     call::CallSettings,
-    rtp_session::MediaSettings,
+    rtp_session::{Attention, Hearing, MediaSettings},
     sip_listener::{Door, Peers, Trunk},
     switchboard::{DialRules, MediaAddress, SwitchboardSettings},
 };
@@ -90,7 +90,9 @@ pub fn media_settings(config: &Config) -> MediaSettings {
     if let Some(frames) = config.rtp.send_queue_max {
         session.queue_limit = rtp::FRAME * u32::try_from(frames).unwrap_or(u32::MAX);
     }
-    MediaSettings { session }
+    let attention = if config.rtp.speech_detection { Attention::WithMultiClients } else { Attention::Off };
+    let hearing = Hearing { attention, inband_dtmf: config.rtp.inband_dtmf, ..Hearing::default() };
+    MediaSettings { session, hearing, stereo: config.files.stereo_recordings }
 }
 
 /// Limits, and who may call.
