@@ -15,6 +15,7 @@
 //! Reading order: [`relay::message`] (every arrow of the picture), [`relay::call::state`] (the life of a call), then
 //! any actor. `docs/architecture.md` has the rules, `docs/protocol.md` the contract with clients.
 
+pub mod backend;
 pub mod client;
 pub mod config;
 mod engine;

@@ -46,7 +46,7 @@ fn invite_is_written_as_specified_and_comes_from_the_sip_port() {
         "INVITE sip:0912341234@{server} SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bK{branch};rport\r\n\
          Max-Forwards: 70\r\nFrom: <sip:{local}>;tag={tag}\r\nTo: <sip:0912341234@{server}>\r\n\
          Call-ID: {uuid}@127.0.0.1\r\nCSeq: 1 INVITE\r\nContact: <sip:{local}>\r\n\
-         User-Agent: SIP-Relay-Server/1.0\r\nAllow: INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, NOTIFY\r\n\
+         User-Agent: SIP-Relay-Server/1.0\r\nAllow: INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, PRACK, INFO, NOTIFY\r\n\
          Content-Type: application/sdp\r\nContent-Length: {length}\r\n\r\n{body}"
     );
     assert_eq!(text, expected);

@@ -236,6 +236,7 @@ impl Settings {
             contact_user: Some(self.username.clone()).filter(|user| !user.is_empty()),
             trunk: Some(self.trunk(server)),
             auth: None,
+            timers: Default::default(),
             ports: ports.starting_anywhere(),
             call,
             media: session_config(true),

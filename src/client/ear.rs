@@ -29,6 +29,7 @@ impl Ear for ClientEar {
         match news {
             News::Call(handle) => self.line.made(handle),
             News::Event(event) => self.event(event),
+            News::AnswerSent(_) => {}
             News::Media(call, facts) => self.line.agreed(&call, facts),
             News::Audio { call, rate, pcm } => {
                 let Some(number) = self.line.number_of(&call) else { return };

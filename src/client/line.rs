@@ -261,7 +261,9 @@ impl Line {
         if call.full {
             return Err(SipClientError::AudioQueueFull);
         }
-        let whole: Vec<u8> = call.half_sample.iter().chain(pcm).copied().collect();
+        let mut whole = Vec::with_capacity(pcm.len() + 1);
+        whole.extend(call.half_sample);
+        whole.extend_from_slice(pcm);
         let spent = self.in_flight.spend(whole).ok_or(SipClientError::AudioQueueFull)?;
         let even = spent.len() & !1;
         call.half_sample = spent.get(even).copied();

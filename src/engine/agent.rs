@@ -5,14 +5,14 @@
 
 use std::{collections::VecDeque, sync::atomic::AtomicU64, sync::atomic::Ordering};
 
-use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, Recipient, ResponseFuture};
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, Recipient};
 use bytes::Bytes;
 use model::{audio::SampleRate, call::EndReason, event::Event, id::CallId};
 use tokio::sync::oneshot;
 
 use crate::relay::message::{
-    AudioMessage, CallFact, CallHandle, CallerAudio, ClientEvent, ClientId, Connect, DialOptions, Disconnect,
-    FactKind, Insider, Listener, MediaFacts, PlaceCall, RegistrationNews, RtpForm,
+    AudioMessage, CallCommand, CallFact, CallHandle, CallerAudio, ClientEvent, ClientId, Connect,
+    DialOptions, Disconnect, FactKind, Insider, Listener, MediaFacts, PlaceCall, RegistrationNews, RtpForm,
 };
 
 /// What a program hears of its telephone.
@@ -24,6 +24,8 @@ pub enum News {
     Event(Event),
     /// What was agreed about a call's media, or has changed.
     Media(CallId, MediaFacts),
+    /// Our 200 to an inbound call is out, and its media is open.
+    AnswerSent(CallId),
     /// 20 ms of a caller.
     Audio {
         /// Whose.
@@ -93,14 +95,16 @@ pub struct Refused {
 #[rtype(result = "()")]
 pub struct Join(pub Exchange);
 
-/// Places a call; answered when it exists or was refused. Calls that exist and fail are news.
+/// Places a call. Calls that exist and fail are news.
 #[derive(Message)]
-#[rtype(result = "Result<CallHandle, Refused>")]
+#[rtype(result = "()")]
 pub struct Place {
     /// The number, or a name for it.
     pub phone: String,
     /// How.
     pub options: Box<DialOptions>,
+    /// Told when it exists or was refused. A call that nobody waits for by then is hung up.
+    pub asked: oneshot::Sender<Result<CallHandle, Refused>>,
 }
 
 impl Agent {
@@ -125,9 +129,10 @@ impl Agent {
 
     /// The switchboard answers in the order in which it was asked.
     fn settle(&mut self, outcome: Result<CallHandle, Refused>) {
-        if let Some(asked) = self.dialling.pop_front() {
-            // Who asked may have stopped waiting.
-            let _ = asked.send(outcome);
+        let Some(asked) = self.dialling.pop_front() else { return };
+        // Who asked may have stopped waiting: then nobody wants the call any more.
+        if let Err(Ok(unwanted)) = asked.send(outcome) {
+            unwanted.commands.do_send(CallCommand::Hangup);
         }
     }
 }
@@ -167,17 +172,14 @@ impl Handler<Join> for Agent {
 }
 
 impl Handler<Place> for Agent {
-    type Result = ResponseFuture<Result<CallHandle, Refused>>;
+    type Result = ();
 
-    fn handle(&mut self, place: Place, _: &mut Context<Self>) -> Self::Result {
-        let Some(switchboard) = &self.switchboard else {
-            return Box::pin(async { Err(Refused::gone()) });
-        };
-        let (asked, answer) = oneshot::channel();
+    fn handle(&mut self, place: Place, _: &mut Context<Self>) {
+        // Without a switchboard, who asked finds the other end closed.
+        let Some(switchboard) = &self.switchboard else { return };
+        let Place { phone, options, asked } = place;
         self.dialling.push_back(asked);
-        let Place { phone, options } = place;
         switchboard.place.do_send(PlaceCall { client: self.id, phone, options: Some(options) });
-        Box::pin(async { answer.await.unwrap_or_else(|_| Err(Refused::gone())) })
     }
 }
 
@@ -211,6 +213,7 @@ impl Handler<CallFact> for Agent {
         let CallFact { call, kind } = fact;
         self.ear.hear(match kind {
             FactKind::Media(facts) => News::Media(call, facts),
+            FactKind::AnswerSent => News::AnswerSent(call),
             FactKind::Over { was_up, reason } => News::Over { call, was_up, reason },
         });
     }
@@ -236,3 +239,59 @@ impl Handler<RegistrationNews> for Agent {
 
 /// Frames of all calls together that may wait for the SIP thread: a second of 80 calls.
 const MAILBOX: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use model::call::Direction;
+    use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+    use super::*;
+    use crate::relay::message::{AgentOrder, Listen};
+
+    /// Stands for a call: passes commands on.
+    struct Probe(UnboundedSender<CallCommand>);
+
+    impl Actor for Probe {
+        type Context = Context<Self>;
+    }
+
+    impl Handler<CallCommand> for Probe {
+        type Result = ();
+
+        fn handle(&mut self, command: CallCommand, _: &mut Context<Self>) {
+            self.0.send(command).expect("the test waits");
+        }
+    }
+
+    macro_rules! ignores {
+        ($($message:ty),*) => {$(
+            impl Handler<$message> for Probe {
+                type Result = ();
+                fn handle(&mut self, _: $message, _: &mut Context<Self>) {}
+            }
+        )*};
+    }
+    ignores!(AgentOrder, Listen);
+
+    #[actix::test]
+    async fn call_that_nobody_waits_for_any_more_is_hung_up() {
+        let (sender, mut commands) = unbounded_channel();
+        let probe = Probe(sender).start();
+        let id = CallId::from_sip_call_id("a@b");
+        let mut agent = Agent::new(ClientId(1), Box::new(|_| ()), RtpForm::Classic);
+        agent.placed.push(CallHandle {
+            id: id.clone(),
+            direction: Direction::Outbound,
+            phone: "1".into(),
+            placed_by: Some(agent.id),
+            ticket: None,
+            invite: None,
+            commands: probe.clone().recipient(),
+            audio: probe.clone().recipient(),
+            listeners: probe.recipient(),
+        });
+        agent.dialling.push_back(oneshot::channel().0);
+        agent.event(Event::Calling { phone: "1".into(), call: id });
+        assert_eq!(commands.recv().await, Some(CallCommand::Hangup));
+    }
+}

@@ -20,7 +20,7 @@ use std::{
 
 use actix::{Actor, Addr};
 use model::audio::Codec;
-use sip::{AuthServer, EndpointConfig};
+use sip::{AuthServer, EndpointConfig, Timers};
 use tokio::sync::oneshot;
 
 use self::{
@@ -31,7 +31,10 @@ pub use self::{
     agent::{Ear, News, Refused},
     dtmf::DtmfEvent,
 };
-pub use crate::relay::{sip_listener::Trunk, switchboard::Admission};
+pub use crate::relay::{
+    sip_listener::Trunk,
+    switchboard::{Admission, MediaAddress},
+};
 use crate::{
     config::LostAction,
     relay::{
@@ -41,7 +44,7 @@ use crate::{
         rtp_session::{Hearing, MediaSettings},
         sip_listener::{Door, Peers},
         stack::{Stack, bind_sip},
-        switchboard::{MediaAddress, Switchboard, SwitchboardSettings},
+        switchboard::{Switchboard, SwitchboardSettings},
     },
 };
 
@@ -59,6 +62,8 @@ pub struct EngineSettings {
     pub contact_user: Option<String>,
     /// Where calls go that name no other place, and where we register.
     pub trunk: Option<Trunk>,
+    /// The timers of RFC 3261 §17.
+    pub timers: Timers,
     /// Who may call us, by digest; `None`: everybody.
     pub auth: Option<AuthServer>,
     /// Where media goes.
@@ -146,6 +151,7 @@ impl Engine {
         endpoint.user_agent = settings.user_agent;
         endpoint.contact_user = settings.contact_user;
         endpoint.auth = settings.auth;
+        endpoint.timers = settings.timers;
 
         let (form, ear): (RtpForm, Box<dyn Ear>) = (settings.form, Box::new(ear));
         let client = agent::next_client();
@@ -197,15 +203,16 @@ impl Engine {
         self.client
     }
 
-    /// Places a call; resolves when it exists. `phone` is the number at the trunk, unless the options name a target.
+    /// Places a call; returns when it exists. `phone` is the number at the trunk, unless the options name a target.
+    /// A call that nobody waits for any more by then is hung up.
     pub fn dial(
         &self,
         phone: String,
         options: DialOptions,
     ) -> impl Future<Output = Result<CallHandle, Refused>> + Send + use<> {
-        let agent = self.agent.clone();
-        let place = Place { phone, options: Box::new(options) };
-        async move { agent.send(place).await.unwrap_or_else(|_| Err(Refused::gone())) }
+        let (asked, answer) = oneshot::channel();
+        self.agent.do_send(Place { phone, options: Box::new(options), asked });
+        async { answer.await.unwrap_or_else(|_| Err(Refused::gone())) }
     }
 
     /// What exists right now; all zero when nothing does.
@@ -289,6 +296,7 @@ mod tests {
             user_agent: "test".into(),
             contact_user: None,
             trunk: None,
+            timers: Timers::default(),
             auth: None,
             ports: RtpPorts::new(HOST, start, end, 2).expect("a range"),
             call: call_settings(vec![Codec::G722, Codec::Pcmu], answer),

@@ -151,6 +151,8 @@ pub struct DialOptions {
     pub headers: Vec<(String, String)>,
     /// No final answer for this long: CANCEL, 408. Instead of the trunk's.
     pub ring_timeout: Option<Duration>,
+    /// Comes back in [`CallHandle::ticket`].
+    pub ticket: Option<u64>,
 }
 
 /// Everything back to idle: refuse new calls and report when no dialog is left.
@@ -200,6 +202,8 @@ pub enum SipEvent {
     Answered(Option<Bytes>),
     /// The ACK of our 200 came, with the answer to the offer in that 200 where the INVITE had none.
     Acked(Option<Bytes>),
+    /// Our 200 to an inbound call is out.
+    AnswerSent,
     /// The peer offers a change of the session: answer or refuse it.
     Offer(Option<Bytes>),
     /// The peer's answer to the offer that we made in the 200 to a re-INVITE without one.
@@ -605,6 +609,8 @@ pub struct CallReport {
 pub enum CallNews {
     /// It rings (inbound: at us; outbound: at the far end).
     Ringing,
+    /// Our 200 to an inbound call is out; it is up when the ACK comes.
+    AnswerSent,
     /// It is up.
     Up,
     /// What it speaks and with whom was agreed, or has changed.
@@ -759,6 +765,8 @@ pub struct CallFact {
 pub enum FactKind {
     /// The media was agreed, or has changed.
     Media(MediaFacts),
+    /// Our 200 to an inbound call is out, and its media is open.
+    AnswerSent,
     /// The call is over. The last fact of a call, after its last event.
     Over {
         /// It had been up.
@@ -779,6 +787,8 @@ pub struct CallHandle {
     pub phone: String,
     /// The client that placed it, if one did.
     pub placed_by: Option<ClientId>,
+    /// What that client named it by ([`DialOptions::ticket`]).
+    pub ticket: Option<u64>,
     /// What the INVITE said, of an inbound call.
     pub invite: Option<Arc<Invite>>,
     /// Control.

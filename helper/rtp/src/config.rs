@@ -25,6 +25,8 @@ pub struct SessionConfig {
     pub accept: SmallVec<[u8; 4]>,
     /// Payload type of `telephone-event`, both ways; `None` where it was not negotiated.
     pub telephone_event: Option<u8>,
+    /// A further payload type under which telephone events are heard, negotiated or not, unless it is one of `accept`.
+    pub also_telephone_event: Option<u8>,
     /// RTP clock in Hz: 8000 for G.711 and, by RFC 3551 §4.5.2, for G.722.
     pub clock_rate: u32,
     /// Whether encoded silence is sent while there is no audio. Without it the peer gets nothing between utterances.
@@ -73,6 +75,7 @@ impl SessionConfig {
             payload_type,
             accept: SmallVec::from_slice(&[payload_type]),
             telephone_event: None,
+            also_telephone_event: None,
             clock_rate: 8000,
             silence_fill: true,
             symmetric: true,

@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use rtp::{Event, PacketBuf, SilenceKind};
+use rtp::{Event, PacketBuf, SessionConfig, SilenceKind};
 
 #[test]
 fn packets_in_order_are_delivered_in_the_call_that_brings_them() {
@@ -213,6 +213,25 @@ fn telephone_event_is_one_digit_without_marker_and_with_its_first_packets_lost()
     let after = Event::Audio { payload_type: 0, payload, timestamp: 1600, talk_spurt: true };
     assert_eq!(leg.events(), [after]);
     assert_eq!(leg.session.stats().dtmf_received, 1);
+}
+
+#[test]
+fn telephone_events_are_heard_under_the_further_payload_type_unless_that_is_audio() {
+    let heard = |config: SessionConfig| {
+        let mut leg = Leg::new(config, Complement);
+        leg.receive(&pcmu(0));
+        for seq in 1..4 {
+            leg.receive(&packet(111, false, seq, 160, PEER_SSRC, &[5, 0x8a, 5, 0]));
+        }
+        leg.events().split_off(2)
+    };
+    let further = SessionConfig { also_telephone_event: Some(111), ..config() };
+    let digit = [Event::Dtmf { digit: '5', duration: ms(160) }];
+    assert_eq!(heard(further.clone()), digit);
+    assert_eq!(heard(SessionConfig { telephone_event: None, ..further.clone() }), digit);
+    assert_eq!(heard(config()), []);
+    let audio = SessionConfig { accept: [0, 111].as_slice().into(), ..further };
+    assert!(!heard(audio).contains(&digit[0]));
 }
 
 #[test]

@@ -14,8 +14,8 @@ mod tx;
 mod ua;
 
 pub use auth::AuthServer;
-pub use endpoint::{Endpoint, EndpointConfig, EndpointLimits, Stats, Timers};
+pub use endpoint::{Endpoint, EndpointConfig, EndpointLimits, Reliable, SessionTimer, Stats, Timers};
 pub use ua::{
     CallError, CallKey, Credentials, Dial, DialError, EndCause, Event, Incoming, OfferMethod, Output, Party,
-    RegisterError, Registration, RegistrationKey, Rejection,
+    Reason, ReasonProtocol, RegisterError, Registration, RegistrationFailure, RegistrationKey, Rejection,
 };

@@ -8,6 +8,17 @@ use sip::{CallError, EndCause, EndpointConfig, Event, Incoming, Party, Rejection
 use ua_support::*;
 
 #[test]
+fn request_between_the_invite_and_its_answer_does_not_hide_the_ack() {
+    let mut bench = Bench::new();
+    let call = bench.ringing_call();
+    let tag = bench.sent.back().unwrap().to_tag();
+    bench.receive(&in_dialog("OPTIONS", 2, &tag, "o1"));
+    bench.run(|e, now| e.answer(now, call, sdp(ANSWER))).unwrap();
+    bench.receive(&in_dialog("ACK", 1, &tag, "ack1"));
+    assert_eq!(bench.event(), Event::Acked { call, sdp: None });
+}
+
+#[test]
 fn call_is_100_180_200_and_ack_then_bye() {
     let mut bench = Bench::new();
     bench.receive(&invite());
@@ -61,7 +72,7 @@ fn call_is_100_180_200_and_ack_then_bye() {
         format!("SIP/2.0/UDP {PEER};branch=z9hG4bKinv1;received=10.0.0.9;rport=5060")
     );
     assert_eq!(ok.header("Contact"), format!("<sip:{OURS}>"));
-    assert_eq!(ok.header("Allow"), "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, NOTIFY");
+    assert_eq!(ok.header("Allow"), "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, PRACK, INFO, NOTIFY");
     assert_eq!(ok.body(), ANSWER);
 
     bench.receive(&in_dialog("ACK", 1, &ok.to_tag(), "ack1"));

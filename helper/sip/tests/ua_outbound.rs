@@ -35,7 +35,7 @@ fn invite_has_the_golden_form() {
              CSeq: 1 INVITE\r\n\
              Contact: <sip:10.0.0.5:5062>\r\n\
              User-Agent: SIP-Relay-Server/1.0\r\n\
-             Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, NOTIFY\r\n\
+             Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, PRACK, INFO, NOTIFY\r\n\
              Content-Type: application/sdp\r\n\
              Content-Length: {}\r\n\r\n{OFFER}",
             OFFER.len()
@@ -197,7 +197,7 @@ fn every_failure_is_acknowledged_in_the_transaction_and_ends_the_call() {
         assert_eq!(ack.names(), ["Via", "Max-Forwards", "From", "To", "Call-ID", "CSeq", "Content-Length"]);
         assert_eq!((ack.header("Via"), ack.header("CSeq")), (invite.header("Via"), "1 ACK"));
         assert_eq!((ack.to.to_string().as_str(), ack.to_tag().as_str()), (PEER, "peer"));
-        let cause = EndCause::Rejected { status, reason: reason.into() };
+        let cause = EndCause::Rejected { status, reason: reason.into(), contacts: Vec::new() };
         assert_eq!(bench.event(), Event::Ended { call, cause });
         bench.receive(&failure);
         assert_eq!(bench.next().text, ack.text, "a repeated failure is acknowledged again");
@@ -387,7 +387,7 @@ fn refused_credentials_end_the_call() {
     let second = bench.next();
     bench.receive(&second.response("401 Unauthorized", "x", WWW, ""));
     assert_eq!(bench.take_lines(), ["ACK sip:7@10.0.0.9 SIP/2.0"]);
-    let cause = EndCause::Rejected { status: 401, reason: "Unauthorized".into() };
+    let cause = EndCause::Rejected { status: 401, reason: "Unauthorized".into(), contacts: Vec::new() };
     assert_eq!(bench.event(), Event::Ended { call, cause });
     bench.assert_empty();
 }

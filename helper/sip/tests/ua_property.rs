@@ -3,14 +3,17 @@
 
 mod ua_support;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use proptest::prelude::*;
 use sip::msg::{Limits, parse_datagram, validate_request};
-use sip::{CallKey, Credentials, Dial, Endpoint, EndpointConfig, Event, Output, Rejection, Stats};
+use sip::{
+    CallKey, Credentials, Dial, Endpoint, EndpointConfig, Event, Output, Rejection, Reliable, SessionTimer,
+    Stats,
+};
 use ua_support::*;
 
 #[derive(Debug, Clone)]
@@ -20,13 +23,16 @@ enum Op {
     Command { kind: usize, call: usize },
     Advance(u64),
     TransportError,
+    Unreachable,
     Drain(bool),
 }
 
-const METHODS: [&str; 11] =
-    ["INVITE", "ACK", "BYE", "CANCEL", "UPDATE", "OPTIONS", "INFO", "INVITE", "REFER", "NOTIFY", "NOTIFY"];
+const METHODS: [&str; 12] = [
+    "INVITE", "ACK", "BYE", "CANCEL", "UPDATE", "OPTIONS", "INFO", "INVITE", "REFER", "NOTIFY", "NOTIFY",
+    "PRACK",
+];
 /// Headers and bodies of requests.
-const BODIES: [(&str, &str); 6] = [
+const BODIES: [(&str, &str); 10] = [
     ("", ""),
     ("Content-Type: application/sdp\r\n", OFFER),
     ("Require: x\r\n", ""),
@@ -39,8 +45,12 @@ const BODIES: [(&str, &str); 6] = [
         "Refer-To: <sip:2@h>\r\nEvent: refer\r\nSubscription-State: terminated\r\nContent-Type: message/sipfrag\r\n",
         "SIP/2.0 200 x",
     ),
+    ("Supported: timer\r\nAllow: UPDATE\r\nSession-Expires: 90;refresher=uac\r\n", ""),
+    ("Supported: timer\r\nSession-Expires: 300\r\nContent-Type: application/sdp\r\n", OFFER),
+    ("Require: 100rel\r\nContent-Type: application/sdp\r\n", OFFER),
+    ("k: 100rel, timer\r\n", ""),
 ];
-const STATUSES: [&str; 14] = [
+const STATUSES: [&str; 19] = [
     "100 Trying",
     "180 Ringing",
     "183 Session Progress",
@@ -55,6 +65,11 @@ const STATUSES: [&str; 14] = [
     "487 Request Terminated",
     "491 Request Pending",
     "503 Service Unavailable",
+    "422 Session Interval Too Small",
+    "501 Not Implemented",
+    "200 Refreshed",
+    "180 Reliable",
+    "183 Reliable",
 ];
 const CHALLENGES: &str = "WWW-Authenticate: Digest realm=\"r\", nonce=\"n\", qop=\"auth\"\r\n\
      Proxy-Authenticate: Digest realm=\"p\", nonce=\"n\"\r\n";
@@ -66,9 +81,10 @@ fn op() -> impl Strategy<Value = Op> {
         ),
         6 => (0..64usize, 0..STATUSES.len(), 0..2usize, any::<bool>())
             .prop_map(|(request, status, tag, contact)| Op::Respond { request, status, tag, contact }),
-        6 => (0..17usize, 0..6usize).prop_map(|(kind, call)| Op::Command { kind, call }),
-        3 => prop_oneof![Just(1u64), Just(500), Just(4_000), Just(33_000), Just(70_000)].prop_map(Op::Advance),
+        6 => (0..18usize, 0..6usize).prop_map(|(kind, call)| Op::Command { kind, call }),
+        3 => prop_oneof![Just(1u64), Just(500), Just(4_000), Just(33_000), Just(70_000), Just(500_000)].prop_map(Op::Advance),
         1 => Just(Op::TransportError),
+        1 => Just(Op::Unreachable),
         1 => any::<bool>().prop_map(Op::Drain),
     ]
 }
@@ -78,6 +94,8 @@ fn op() -> impl Strategy<Value = Op> {
 struct Ledger {
     ended: HashMap<CallKey, bool>,
     order: Vec<CallKey>,
+    /// Our transfers that were accepted and have no outcome.
+    referring: HashSet<CallKey>,
 }
 
 impl Ledger {
@@ -87,6 +105,17 @@ impl Ledger {
     }
 
     fn note(&mut self, event: &Event) {
+        match event {
+            Event::ReferAccepted { call } => assert!(self.referring.insert(*call), "accepted twice"),
+            Event::ReferProgress { call, last, .. } => {
+                assert!(self.referring.contains(call), "progress of nothing: {event:?}");
+                if *last {
+                    self.referring.remove(call);
+                }
+            }
+            Event::ReferRefused { call, .. } => drop(self.referring.remove(call)),
+            _ => {}
+        }
         let call = match event {
             Event::Incoming(incoming) => return self.begin(incoming.call),
             Event::Ringing { call, .. }
@@ -96,6 +125,7 @@ impl Ledger {
             | Event::OfferWithdrawn { call }
             | Event::OfferAcked { call, .. }
             | Event::Reanswered { call, .. }
+            | Event::Refreshed { call, .. }
             | Event::ReofferRefused { call, .. }
             | Event::ReofferDue { call }
             | Event::Ended { call, .. }
@@ -132,7 +162,7 @@ fn command(endpoint: &mut Endpoint, now: Instant, kind: usize, call: CallKey) {
         6 => endpoint.answer_offer(now, call, sdp()),
         7 => endpoint.reject_offer(now, call, 488),
         8 => endpoint.reoffer(now, call, sdp()),
-        10 => endpoint.refer(now, call, "sip:2345678@10.0.0.9"),
+        16 => endpoint.refer(now, call, "sip:2345678@10.0.0.9"),
         11 => endpoint.accept_refer(now, call),
         12 => endpoint.reject_refer(now, call, 603),
         13 => endpoint.notify_refer(now, call, 180, false),
@@ -152,8 +182,11 @@ fn dial(endpoint: &mut Endpoint, now: Instant, to: SocketAddr, kind: usize) -> O
     endpoint.dial(now, dial).ok()
 }
 
-fn config(address: SocketAddr) -> EndpointConfig {
-    EndpointConfig { allow_refer: true, ..EndpointConfig::new(address) }
+fn config(address: SocketAddr, extensions: bool) -> EndpointConfig {
+    let mut config = EndpointConfig { allow_refer: true, ..EndpointConfig::new(address) };
+    config.session_timer = extensions.then(SessionTimer::default);
+    config.reliable = if extensions { Reliable::Required } else { Reliable::Off };
+    config
 }
 
 fn assert_nothing_left(endpoint: &Endpoint) {
@@ -162,11 +195,12 @@ fn assert_nothing_left(endpoint: &Endpoint) {
 }
 
 /// The messages of a peer that does whatever it likes.
-fn run_against_chaos(ops: Vec<Op>) {
-    let mut bench = Bench::with(config(OURS.parse().unwrap()));
+fn run_against_chaos(extensions: bool, ops: Vec<Op>) {
+    let mut bench = Bench::with(config(OURS.parse().unwrap(), extensions));
     let mut ledger = Ledger::default();
     let mut ours: Vec<Sent> = Vec::new();
     let mut tags: [String; 3] = Default::default();
+    let mut racks: [String; 3] = Default::default();
     for op in ops {
         match op {
             Op::Request { method, call, branch, tag, cseq, body } => {
@@ -174,6 +208,8 @@ fn run_against_chaos(ops: Vec<Op>) {
                 let (headers, body) = BODIES[body];
                 let headers = format!("{CONTACT}{headers}");
                 let branch = format!("b{call}{branch}");
+                let headers =
+                    format!("{headers}{}", if METHODS[method] == "PRACK" { &racks[call] } else { "" });
                 let text = request(METHODS[method], cseq, &tag, &branch, &headers, body);
                 bench.receive(&text.replace("a:b##c", &format!("call{call}")));
             }
@@ -182,8 +218,17 @@ fn run_against_chaos(ops: Vec<Op>) {
                 let headers = if contact { ANSWER_HEADERS } else { "" };
                 let challenges = if status == 6 || status == 7 { CHALLENGES } else { "" };
                 let body = if contact { ANSWER } else { "" };
+                let extra = [
+                    "Min-SE: 120\r\n",
+                    "",
+                    "Session-Expires: 120;refresher=uas\r\nAllow: UPDATE\r\n",
+                    "Require: 100rel\r\nRSeq: 1\r\n",
+                    "Require: 100rel\r\nRSeq: 2\r\n",
+                ];
+                let extra = status.checked_sub(14).map_or("", |which| extra[which]);
                 let tag = ["peer", "fork"][tag];
-                let text = request.response(STATUSES[status], tag, &format!("{headers}{challenges}"), body);
+                let text =
+                    request.response(STATUSES[status], tag, &format!("{headers}{challenges}{extra}"), body);
                 bench.receive(&text);
             }
             Op::Command { kind: kind @ (9 | 10), .. } => {
@@ -196,6 +241,7 @@ fn run_against_chaos(ops: Vec<Op>) {
             }
             Op::Advance(millis) => bench.advance(millis),
             Op::TransportError => bench.run(|e, now| e.handle_transport_error(now, PEER.parse().unwrap())),
+            Op::Unreachable => bench.run(|e, now| e.handle_unreachable(now, PEER.parse().unwrap())),
             Op::Drain(draining) => bench.run(|e, _| e.set_draining(draining)),
             Op::Respond { .. } | Op::Command { .. } => {}
         }
@@ -212,6 +258,9 @@ fn run_against_chaos(ops: Vec<Op>) {
                 && !sent.start().contains(" 4")
             {
                 tags[call] = sent.to_tag();
+                if let Some(rseq) = sent.headers("RSeq").first() {
+                    racks[call] = format!("RAck: {rseq} {}\r\n", sent.header("CSeq"));
+                }
             }
         }
     }
@@ -247,20 +296,20 @@ fn link_op() -> impl Strategy<Value = LinkOp> {
         2 => Just(LinkOp::DeliverLast),
         1 => Just(LinkOp::Lose),
         1 => Just(LinkOp::Repeat),
-        8 => (0..2usize, 0..17usize, 0..3usize)
+        8 => (0..2usize, 0..18usize, 0..3usize)
             .prop_map(|(end, kind, call)| LinkOp::Command { end, kind, call }),
-        3 => prop_oneof![Just(1u64), Just(500), Just(2_500), Just(9_000), Just(33_000)].prop_map(LinkOp::Advance),
+        3 => prop_oneof![Just(1u64), Just(500), Just(2_500), Just(9_000), Just(33_000), Just(500_000)].prop_map(LinkOp::Advance),
     ]
 }
 
 impl Pair {
-    fn new() -> Self {
-        let end = |address: &str, seed| {
+    fn new(extensions: [bool; 2]) -> Self {
+        let end = |address: &str, seed: u8, extensions| {
             let address: SocketAddr = address.parse().unwrap();
-            (Endpoint::new(config(address), [seed; 32]), address, Ledger::default(), Vec::new())
+            (Endpoint::new(config(address, extensions), [seed; 32]), address, Ledger::default(), Vec::new())
         };
         Self {
-            ends: [end("10.0.0.5:5060", 1), end("10.0.0.9:5060", 2)],
+            ends: [end("10.0.0.5:5060", 1, extensions[0]), end("10.0.0.9:5060", 2, extensions[1])],
             link: VecDeque::new(),
             now: Instant::now(),
         }
@@ -365,13 +414,13 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_peer_leaves_one_end_per_call_and_nothing_else(ops in prop::collection::vec(op(), 1..80)) {
-        run_against_chaos(ops);
+    fn any_peer_leaves_one_end_per_call_and_nothing_else(extensions in any::<bool>(), ops in prop::collection::vec(op(), 1..80)) {
+        run_against_chaos(extensions, ops);
     }
 
     #[test]
-    fn any_link_leaves_one_end_per_call_and_nothing_else(ops in prop::collection::vec(link_op(), 1..120)) {
-        Pair::new().run(ops);
+    fn any_link_leaves_one_end_per_call_and_nothing_else(extensions in any::<[bool; 2]>(), ops in prop::collection::vec(link_op(), 1..120)) {
+        Pair::new(extensions).run(ops);
     }
 
     #[test]

@@ -5,7 +5,10 @@ mod ua_support;
 
 use std::time::Duration;
 
-use sip::{Credentials, EndpointConfig, EndpointLimits, Event, RegisterError, Registration, RegistrationKey};
+use sip::{
+    Credentials, EndpointConfig, EndpointLimits, Event, RegisterError, Registration, RegistrationFailure,
+    RegistrationKey,
+};
 use ua_support::*;
 
 const CHALLENGE: &str = "WWW-Authenticate: Digest realm=\"r\", nonce=\"n1\", qop=\"auth\"\r\n";
@@ -44,7 +47,9 @@ fn cseq(register: &Sent) -> u32 {
 /// The status of the failure that is reported next, and the time to the next attempt.
 fn failure(bench: &mut Bench, key: RegistrationKey) -> (u16, String, Duration) {
     match bench.event() {
-        Event::RegistrationFailed { key: failed, status, reason, retry_in } if failed == key => {
+        Event::RegistrationFailed { key: failed, status, reason, retry_in: Some(retry_in), .. }
+            if failed == key =>
+        {
             (status, reason, retry_in)
         }
         event => panic!("{event:?}"),
@@ -82,7 +87,7 @@ fn register_has_the_golden_form() {
              Call-ID: {call_id}\r\n\
              CSeq: 1 REGISTER\r\n\
              Contact: <sip:1001@10.0.0.5:5062>;expires=3600\r\n\
-             Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, NOTIFY\r\n\
+             Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, PRACK, INFO, NOTIFY\r\n\
              User-Agent: SIP-Relay-Server/1.0\r\n\
              Expires: 3600\r\n\
              Content-Length: 0\r\n\r\n"
@@ -262,7 +267,9 @@ fn retry_after_is_kept_up_to_an_hour() {
         answer(&mut bench, &register, "503 Service Unavailable", header);
         let retry_in = Duration::from_secs(seconds);
         let reason = "Service Unavailable".into();
-        assert_eq!(bench.event(), Event::RegistrationFailed { key, status: 503, reason, retry_in });
+        let cause = RegistrationFailure::Refused;
+        let failed = Event::RegistrationFailed { key, status: 503, reason, cause, retry_in: Some(retry_in) };
+        assert_eq!(bench.event(), failed);
         next_after(&mut bench, retry_in);
     }
 }
@@ -414,6 +421,7 @@ fn what_cannot_be_sent_is_refused_and_there_is_a_limit() {
     let bad = [
         ("aor", Registration { aor: "sip:a b@h".into(), ..registration() }),
         ("aor", Registration { aor: "sip:a@h>\r\nX: y".into(), ..registration() }),
+        ("contact_user", Registration { contact_user: Some("a\r\nX: y".into()), ..registration() }),
         ("registrar", Registration { registrar: "pbx".into(), ..registration() }),
         ("credentials", Registration { credentials: user("a\r\nX: y"), ..registration() }),
         ("credentials", Registration { credentials: user(""), ..registration() }),

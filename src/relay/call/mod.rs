@@ -109,6 +109,14 @@ impl Origin {
             Origin::Outbound(_) => Direction::Outbound,
         }
     }
+
+    /// What the program that placed it named it by.
+    pub fn ticket(&self) -> Option<u64> {
+        match self {
+            Origin::Inbound { .. } => None,
+            Origin::Outbound(options) => options.as_ref()?.ticket,
+        }
+    }
 }
 
 impl NewCall {
@@ -362,6 +370,7 @@ impl Handler<SipEvent> for Call {
             SipEvent::State(input) => self.input(Input::Sip(input), ctx),
             SipEvent::Answered(sdp) => self.answered(sdp, ctx),
             SipEvent::Acked(sdp) => self.acked(sdp, ctx),
+            SipEvent::AnswerSent => self.report(CallNews::AnswerSent),
             SipEvent::Offer(sdp) => self.offered(sdp),
             SipEvent::OfferAnswered(sdp) => self.offer_answered(&sdp),
             SipEvent::Reoffer(outcome) => self.reoffered(outcome, ctx),

@@ -143,7 +143,7 @@ impl SipListener {
             Event::InfoDtmf { call, digit, duration } => (call, SipEvent::Digit { digit, duration }),
             Event::Registered { expires, .. } => return self.registrar.registered(expires),
             Event::RegistrationFailed { status, reason, retry_in, .. } => {
-                return self.registrar.failed(status, &reason, retry_in);
+                return self.registrar.failed(status, &reason, retry_in.unwrap_or_default());
             }
             Event::Unregistered { .. } => return self.registrar.over(),
             Event::CredentialsRefused { source, username, .. } => {
@@ -151,6 +151,7 @@ impl SipListener {
             }
             Event::OfferWithdrawn { .. }
             | Event::OfferAcked { .. }
+            | Event::Refreshed { .. }
             | Event::ReferAccepted { .. }
             // Refused by the core, since its owner allows none; and of keys that are never sent.
             | Event::ReferRequested { .. }
@@ -218,6 +219,7 @@ impl SipListener {
                 let answered = self.endpoint.answer(now, key, sdp);
                 if answered.is_ok() {
                     self.routes.count_set_up(key, Direction::Inbound, &self.metrics);
+                    self.routes.deliver(key, SipEvent::AnswerSent);
                 }
                 answered
             }

@@ -6,14 +6,14 @@ use sip::{DialError, EndCause};
 /// Why a call ended.
 pub fn end_reason(cause: &EndCause) -> EndReason {
     let (by, label) = match cause {
-        EndCause::Rejected { status, reason } => return EndReason::refused(*status, reason),
+        EndCause::Rejected { status, reason, .. } => return EndReason::refused(*status, reason),
         EndCause::RemoteBye { .. } => (Party::Caller, EndLabel::RemoteBye),
         EndCause::LocalBye => (Party::Agent, EndLabel::AgentHangup),
         EndCause::Cancelled => (Party::Caller, EndLabel::Cancelled),
         EndCause::LocalCancel => (Party::Agent, EndLabel::Cancelled),
         EndCause::Declined { .. } => (Party::Relay, EndLabel::Declined),
         EndCause::NoAck => (Party::Caller, EndLabel::NoAck),
-        EndCause::Timeout => (Party::Caller, EndLabel::Timeout),
+        EndCause::Timeout | EndCause::SessionExpired => (Party::Caller, EndLabel::Timeout),
         EndCause::TransportError => (Party::Relay, EndLabel::Unreachable),
         EndCause::ProtocolError { .. } => (Party::Caller, EndLabel::ProtocolError),
     };

@@ -95,9 +95,19 @@ impl Switchboard {
     ) {
         new.listeners = self.audience.insiders();
         let (id, phone, direction) = (new.id.clone(), new.phone.clone(), new.origin.direction());
+        let ticket = new.origin.ticket();
         let SpawnedCall { commands, audio, listeners } = (self.spawn)(new, lease);
-        let handle =
-            CallHandle { id: id.clone(), direction, phone, placed_by, invite, commands, audio, listeners };
+        let handle = CallHandle {
+            id: id.clone(),
+            direction,
+            phone,
+            placed_by,
+            ticket,
+            invite,
+            commands,
+            audio,
+            listeners,
+        };
         self.sequence += 1;
         let entry = Entry { handle: handle.clone(), order: self.sequence, rang: false, up: false };
         self.calls.insert(id.clone(), entry);

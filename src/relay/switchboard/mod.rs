@@ -158,6 +158,7 @@ impl Switchboard {
                 entry.up = true;
                 self.audience.say_all(&call, Event::CallAns { call: call.clone() });
             }
+            CallNews::AnswerSent => self.audience.state_fact(&call, &FactKind::AnswerSent),
             CallNews::Media(facts) => self.audience.state_fact(&call, &FactKind::Media(facts)),
             CallNews::Event(event) => self.audience.say_all(&call, event),
             CallNews::For(client, event) => self.audience.say(client, event),

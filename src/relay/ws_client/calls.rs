@@ -200,6 +200,7 @@ mod tests {
             direction,
             phone: phone.to_owned(),
             placed_by: (direction == Direction::Outbound).then_some(ME),
+            ticket: None,
             invite: None,
             commands: nobody.clone().recipient(),
             audio: nobody.clone().recipient(),

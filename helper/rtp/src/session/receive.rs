@@ -337,7 +337,9 @@ impl Session {
     fn kind(&self, payload_type: u8) -> Kind {
         if self.config.accept.contains(&payload_type) {
             Kind::Audio
-        } else if self.config.telephone_event == Some(payload_type) {
+        } else if [self.config.telephone_event, self.config.also_telephone_event]
+            .contains(&Some(payload_type))
+        {
             Kind::TelephoneEvent
         } else if payload_type == COMFORT_NOISE {
             Kind::ComfortNoise

@@ -25,6 +25,11 @@ pub struct EndpointConfig {
     /// How long after an INVITE the 100 Trying goes out, unless another response came first; zero is at once.
     /// RFC 3261 §17.2.1 asks for at most 200 ms.
     pub auto_trying_after: Duration,
+    /// Keeps calls refreshed and notices peers that are gone without a BYE (RFC 4028); `None` does not, and then `timer` is
+    /// no extension that we know.
+    pub session_timer: Option<SessionTimer>,
+    /// Whether provisional responses are confirmed by PRACK (RFC 3262).
+    pub reliable: Reliable,
     /// Whether the peer of a call may ask us to call somebody else (REFER, RFC 3515); without it the answer is 603.
     pub allow_refer: bool,
 }
@@ -41,8 +46,39 @@ impl EndpointConfig {
             limits: EndpointLimits::default(),
             auth: None,
             auto_trying_after: Duration::ZERO,
+            session_timer: None,
+            reliable: Reliable::Off,
             allow_refer: false,
         }
+    }
+}
+
+/// Reliable provisional responses (RFC 3262).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reliable {
+    /// `100rel` is no extension that we know.
+    #[default]
+    Off,
+    /// We confirm those of the peer, and send ours reliably when the peer requires it.
+    Supported,
+    /// Our INVITEs with an offer require them, and we send ours reliably to every peer that supports it. A peer that does
+    /// not refuses such an INVITE with 420.
+    Required,
+}
+
+/// The session timer (RFC 4028).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionTimer {
+    /// The interval that we ask for; a call that is not refreshed within it ends. From `min_se` to a day, in whole
+    /// seconds; a value outside is taken as the nearest.
+    pub expires: Duration,
+    /// The shortest interval that we accept; a shorter one is answered 422. From 90 s to a day, likewise.
+    pub min_se: Duration,
+}
+
+impl Default for SessionTimer {
+    fn default() -> Self {
+        Self { expires: Duration::from_secs(1800), min_se: Duration::from_secs(90) }
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-pub use config::{EndpointConfig, EndpointLimits, Stats, Timers};
+pub use config::{EndpointConfig, EndpointLimits, Reliable, SessionTimer, Stats, Timers};
 pub(crate) use core::{Core, Fire};
 pub(crate) use fault::Fault;
 pub(crate) use random::{KeyedHash, Random};
@@ -22,8 +22,8 @@ pub(crate) use random::{KeyedHash, Random};
 use crate::msg::StatusCode;
 use crate::tx::{Clients, Servers};
 use crate::ua::{
-    CallError, CallKey, Calls, Dial, DialError, EndCause, Output, RegisterError, Registration,
-    RegistrationKey, Registrations, Rejection, State,
+    CallError, CallKey, Calls, Dial, DialError, EndCause, LEAST_INTERVAL, MOST_INTERVAL, Output, Reason,
+    RegisterError, Registration, RegistrationKey, Registrations, Rejection, State,
 };
 
 /// A sans-IO SIP user agent. After every call that takes `&mut self`, drain [`poll_output`](Self::poll_output).
@@ -44,6 +44,11 @@ impl Endpoint {
         let timers = &mut config.timers;
         for timer in [&mut timers.t1, &mut timers.t2, &mut timers.t4] {
             *timer = (*timer).max(least);
+        }
+        if let Some(SessionTimer { expires, min_se }) = &mut config.session_timer {
+            let whole = |duration: Duration| Duration::from_secs(duration.as_secs());
+            *min_se = whole(*min_se).clamp(LEAST_INTERVAL, MOST_INTERVAL);
+            *expires = whole(*expires).clamp(*min_se, MOST_INTERVAL);
         }
         Self {
             core: Core::new(config, seed),
@@ -66,9 +71,17 @@ impl Endpoint {
         }
     }
 
-    /// Tells that datagrams to `destination` cannot be delivered (ICMP): fails what waits for an answer from there.
+    /// Tells that nothing can be sent to `destination` any more, as when a connection breaks: fails what waits for an
+    /// answer from there, and ends inbound calls that ring there.
     pub fn handle_transport_error(&mut self, now: Instant, destination: SocketAddr) {
         self.fail_destination(now, destination);
+    }
+
+    /// Tells that a datagram to `destination` came back (ICMP). A request of ours that has had no answer at all fails as in
+    /// RFC 3261 §18.4: its call or registration is `TransportError` or `Unreachable`. Whatever has been heard from there
+    /// stays: an ICMP message is easily forged, and a peer that answered is there.
+    pub fn handle_unreachable(&mut self, now: Instant, destination: SocketAddr) {
+        self.fail_unanswered(now, destination);
     }
 
     /// The next effect, until there is none.
@@ -86,17 +99,20 @@ impl Endpoint {
         self.place_call(now, dial)
     }
 
-    /// Sends 180 Ringing for an inbound call.
+    /// Sends 180 Ringing for an inbound call. Where the peer requires it the response goes reliably (RFC 3262): once per PRACK,
+    /// and not at all to an INVITE without an offer; without a PRACK within 64·T1 the call is refused with 504.
     pub fn ringing(&mut self, now: Instant, call: CallKey) -> Result<(), CallError> {
         self.send_provisional(now, call, StatusCode::RINGING, None)
     }
 
-    /// Sends 183 Session Progress with SDP for an inbound call.
+    /// Sends 183 Session Progress with SDP for an inbound call. As [`ringing`](Self::ringing); the SDP of a reliable 183 is the
+    /// answer of the call, and that of [`answer`](Self::answer) is then not sent.
     pub fn progress(&mut self, now: Instant, call: CallKey, sdp: Bytes) -> Result<(), CallError> {
         self.send_provisional(now, call, StatusCode::SESSION_PROGRESS, Some(&sdp))
     }
 
-    /// Answers an inbound call with 200 and SDP: the answer, or the offer where the INVITE had none; it is retransmitted until the ACK comes, and after 64·T1 without one
+    /// Answers an inbound call with 200 and SDP: the answer, or the offer where the INVITE had none. The 200 goes out at once,
+    /// or after the PRACK of a reliable 183 with SDP. It is retransmitted until the ACK comes, and after 64·T1 without one
     /// the call ends with BYE and [`EndCause::NoAck`](crate::EndCause::NoAck).
     pub fn answer(&mut self, now: Instant, call: CallKey, sdp: Bytes) -> Result<(), CallError> {
         self.send_answer(now, call, &sdp)
@@ -124,12 +140,17 @@ impl Endpoint {
         Ok(())
     }
 
-    /// Accepts the peer's re-INVITE or UPDATE with 200 and SDP.
+    /// Ends a call as [`hangup`](Self::hangup) does, and tells the peer why (Reason, RFC 3326).
+    pub fn hangup_with(&mut self, now: Instant, call: CallKey, reason: Reason) -> Result<(), CallError> {
+        self.end_because(now, call, &reason)
+    }
+
+    /// Accepts the peer's re-INVITE, UPDATE or PRACK offer with 200 and SDP.
     pub fn answer_offer(&mut self, now: Instant, call: CallKey, sdp: Bytes) -> Result<(), CallError> {
         self.accept_offer(now, call, &sdp)
     }
 
-    /// Refuses the peer's re-INVITE or UPDATE; the session stays as it was.
+    /// Refuses the peer's re-INVITE, UPDATE or PRACK offer; the session stays as it was.
     pub fn reject_offer(&mut self, now: Instant, call: CallKey, status: u16) -> Result<(), CallError> {
         self.refuse_offer(now, call, status)
     }
@@ -185,7 +206,7 @@ impl Endpoint {
         self.send_info(now, call, digit, duration)
     }
 
-    /// Tells a registrar where we are, and again before it forgets, and after every failure, until
+    /// Tells a registrar where we are, and again before it forgets, and after every failure unless that is not wanted, until
     /// [`unregister`](Self::unregister). The outcomes are `Registered` and `RegistrationFailed`.
     pub fn register(
         &mut self,

@@ -11,8 +11,8 @@ use crate::msg::{
     validate_request, validate_response,
 };
 use crate::tx::{ClientKey, ClientNotice, ClientTx, Purpose, ServerKey, ServerNotice};
-use crate::ua::compose::{SDP, allow};
-use crate::ua::{CallTimer, EndCause, State, check_request_uri, check_require};
+use crate::ua::compose::{SDP, allow, supported};
+use crate::ua::{CallTimer, EndCause, State, abandon_early_offer, check_request_uri, check_require};
 
 impl Endpoint {
     pub(super) fn receive(&mut self, now: Instant, source: SocketAddr, datagram: Bytes) {
@@ -108,6 +108,7 @@ impl Endpoint {
                 Method::Invite
                 | Method::Bye
                 | Method::Update
+                | Method::Prack
                 | Method::Options
                 | Method::Info
                 | Method::Refer
@@ -116,12 +117,12 @@ impl Endpoint {
             Some(Method::Invite) => self.receive_invite(now, source, request, via, server),
             Some(Method::Options) => {
                 check_request_uri(request)?;
-                check_require(request)?;
+                check_require(&self.core.config, request)?;
                 Err(self.capabilities(false))
             }
             // Only within a call could it be granted.
             Some(Method::Refer) => Err(Fault::new(StatusCode::DECLINE)),
-            Some(Method::Bye | Method::Update | Method::Notify) => {
+            Some(Method::Bye | Method::Update | Method::Prack | Method::Notify) => {
                 Err(Fault::new(StatusCode::CALL_DOES_NOT_EXIST))
             }
             _ => Err(Fault::new(StatusCode::METHOD_NOT_ALLOWED)
@@ -140,7 +141,7 @@ impl Endpoint {
         answer
             .header(HeaderName::Allow, allow(&self.core.config).to_owned())
             .header(HeaderName::Accept, SDP.to_owned())
-            .header(HeaderName::Supported, String::new())
+            .header(HeaderName::Supported, supported(&self.core.config))
     }
 
     fn receive_response(&mut self, now: Instant, response: &Message) {
@@ -158,8 +159,10 @@ impl Endpoint {
                 match purpose {
                     Purpose::Invite => self.invite_response(now, client, response),
                     Purpose::Reinvite => self.reinvite_response(now, client, response),
+                    Purpose::Update => self.update_response(now, client, response),
                     Purpose::Bye => self.bye_response(now, client, response),
                     Purpose::Register(key) => self.register_response(now, key, client, response),
+                    Purpose::Prack => self.prack_response(now, client, response),
                     Purpose::Refer => self.refer_response(now, client, response),
                     Purpose::Notify => self.notify_response(now, client, response),
                     Purpose::Info => self.info_response(now, client, response),
@@ -186,13 +189,27 @@ impl Endpoint {
                 _ => self.ring_limit(now, call),
             },
             Fire::Call(call, CallTimer::Refresh) => self.refresh_provisional(now, call),
+            Fire::Call(call, CallTimer::ReliableResend) => self.resend_reliable(now, call),
+            Fire::Call(call, CallTimer::PrackOverdue) => self.prack_overdue(now, call),
             Fire::Call(call, CallTimer::Resend) => self.resend_success(now, call),
             Fire::Call(call, CallTimer::AckOverdue) => self.ack_overdue(now, call),
             Fire::Call(call, CallTimer::AnswerOverdue) => self.answer_overdue(now, call),
             Fire::Call(call, CallTimer::OfferLimit) => self.reoffer_limit(now, call),
             Fire::Call(call, CallTimer::OfferRetry) => self.reoffer_retry(now, call),
+            Fire::Call(call, CallTimer::Session) => self.session_due(now, call),
             Fire::Call(call, CallTimer::ReferSilence) => self.refer_silence(call),
             Fire::Call(call, CallTimer::ReferredLimit) => self.referred_limit(now, call),
+        }
+    }
+
+    /// What has had no answer at all from `destination` fails.
+    pub(super) fn fail_unanswered(&mut self, now: Instant, destination: SocketAddr) {
+        for client in self.clients.to(destination) {
+            if self.clients.get(client).is_some_and(|tx| tx.is_unanswered())
+                && let Some(notice) = self.clients.transport_error(&mut self.core, now, client)
+            {
+                self.client_notice(now, client, notice);
+            }
         }
     }
 
@@ -210,6 +227,7 @@ impl Endpoint {
                 && let Some(State::Ringing(ringing)) = self.calls.state(call)
                 && ringing.invite == server
             {
+                abandon_early_offer(&mut self.core, &mut self.servers, now, ringing);
                 self.drop_call(call, EndCause::TransportError);
             }
         }
@@ -230,8 +248,10 @@ impl Endpoint {
             (Purpose::Invite, Some(State::Calling(calling))) if calling.invite == client => {
                 self.drop_call(call, cause);
             }
-            (Purpose::Reinvite, Some(State::Up(up))) if up.ours.is_some() => {
-                self.end_and_leave(now, call, cause);
+            (Purpose::Reinvite | Purpose::Update, Some(State::Up(up))) => {
+                if let Some(cause) = up.unanswered(client, cause) {
+                    self.end_and_leave(now, call, cause);
+                }
             }
             (Purpose::Bye, Some(State::Leaving(leaving))) if leaving.bye == client => {
                 self.forget_leaving(call)

@@ -22,6 +22,10 @@ pub(crate) enum Purpose {
     /// An INVITE inside a dialog.
     Reinvite,
     Bye,
+    /// An UPDATE of ours, which refreshes the session.
+    Update,
+    /// Confirms a reliable provisional response.
+    Prack,
     Cancel,
     Refer,
     Notify,
@@ -62,6 +66,8 @@ pub(crate) struct ClientTx {
     pub(crate) destination: SocketAddr,
     pub(crate) request: Bytes,
     pub(crate) withdrawal: Withdrawal,
+    /// Why the INVITE is withdrawn, the value of a Reason header (RFC 3326).
+    pub(crate) reason: Option<Box<str>>,
     /// The ACK of the failure that ended an INVITE.
     failure_ack: Option<Bytes>,
     pub(crate) success_acks: SmallVec<[SuccessAck; 1]>,
@@ -116,6 +122,7 @@ impl Clients {
             destination,
             request,
             withdrawal: Withdrawal::No,
+            reason: None,
             failure_ack: None,
             success_acks: SmallVec::new(),
             slots: Slots::default(),
@@ -234,6 +241,14 @@ impl ClientTx {
     pub(crate) fn is_pending(&self) -> bool {
         use invite_client::State::{Calling, Proceeding};
         matches!(self.machine, Machine::Invite(Calling | Proceeding))
+    }
+
+    /// No response at all has come.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        matches!(
+            self.machine,
+            Machine::Invite(invite_client::State::Calling) | Machine::Plain(plain_client::State::Trying)
+        )
     }
 
     fn perform(

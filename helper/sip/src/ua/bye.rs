@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::call::{Call, Leaving, OfferPhase, State, Up};
 use super::delayed::pay_ack;
 use super::uac::{challenged_by, challenges, withdraw};
-use super::{CallKey, EndCause, compose};
+use super::{CallError, CallKey, EndCause, Reason, Rejection, compose};
 use crate::auth::AuthSession;
 use crate::dialog::Dialog;
 use crate::endpoint::{Core, Endpoint};
@@ -13,6 +13,30 @@ use crate::msg::{Message, Method, StatusCode};
 use crate::tx::{ClientKey, Clients, Purpose, Reply, Servers};
 
 impl Endpoint {
+    /// Hangs up a call in any state, and tells the peer why.
+    pub(crate) fn end_because(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        reason: &Reason,
+    ) -> Result<(), CallError> {
+        let state = self.calls.live(key)?;
+        let reason = reason.value().ok_or(CallError::Invalid { field: "reason" })?;
+        match state {
+            State::Ringing(_) => {
+                let headers = vec![("Reason".to_owned(), reason.into())];
+                return self.send_rejection(now, key, &Rejection { headers, ..Rejection::new(603) });
+            }
+            State::Calling(_) => self.give_up_because(now, key, reason),
+            State::Up(up) => {
+                up.reason = Some(reason);
+                self.hang_up(now, key);
+            }
+            State::Leaving(_) => {}
+        }
+        Ok(())
+    }
+
     /// Hangs up a call that is up. Our 2xx must have been acknowledged before a BYE may go out (RFC 3261 §15).
     pub(crate) fn hang_up(&mut self, now: Instant, key: CallKey) {
         let Some(call) = self.calls.get_mut(key) else { return };
@@ -37,14 +61,20 @@ impl Endpoint {
         let State::Up(mut up) = state else { return };
         abandon_offers(&mut self.core, &mut self.clients, &mut self.servers, now, &mut up);
         pay_ack(&mut self.core, &mut self.clients, &mut up, None);
-        let Up { mut dialog, mut auth, .. } = *up;
+        let Up { mut dialog, mut auth, reason, .. } = *up;
         if let Some(auth) = &mut auth {
             auth.next_request();
         }
-        let bye =
-            send_bye(&mut self.core, &mut self.clients, now, Some(key), &mut dialog, auth.as_deref_mut());
+        let bye = send_bye(
+            &mut self.core,
+            &mut self.clients,
+            now,
+            Some(key),
+            &mut dialog,
+            (auth.as_deref_mut(), reason.as_deref()),
+        );
         if let Some(bye) = bye {
-            self.calls.put(name, State::Leaving(Box::new(Leaving { dialog, auth, bye })));
+            self.calls.put(name, State::Leaving(Box::new(Leaving { dialog, auth, bye, reason })));
         }
     }
 
@@ -55,10 +85,16 @@ impl Endpoint {
         if let Some(State::Leaving(leaving)) = self.calls.state(key)
             && leaving.bye == client
             && let Some(by) = challenged_by(status)
-            && let Leaving { dialog, auth: Some(auth), bye } = &mut **leaving
+            && let Leaving { dialog, auth: Some(auth), bye, reason } = &mut **leaving
             && auth.challenged(by, challenges(response, by)).is_ok()
-            && let Some(again) =
-                send_bye(&mut self.core, &mut self.clients, now, Some(key), dialog, Some(auth))
+            && let Some(again) = send_bye(
+                &mut self.core,
+                &mut self.clients,
+                now,
+                Some(key),
+                dialog,
+                (Some(auth), reason.as_deref()),
+            )
         {
             *bye = again;
             return;
@@ -81,17 +117,18 @@ pub(crate) fn send_bye(
     now: Instant,
     owner: Option<CallKey>,
     dialog: &mut Dialog,
-    auth: Option<&mut AuthSession>,
+    (auth, reason): (Option<&mut AuthSession>, Option<&str>),
 ) -> Option<ClientKey> {
     let branch = core.random.branch();
     let cseq = dialog.next_local_seq();
-    let headers = match auth {
+    let mut headers = match auth {
         Some(auth) => {
             let cnonce = core.random.tag();
             auth.headers("BYE", &dialog.next_hop(core.config.contact).uri, b"", &cnonce)
         }
         None => Vec::new(),
     };
+    headers.extend(reason.map(|reason| ("Reason", reason.to_owned())));
     let message = compose::in_dialog(&core.config, dialog, &Method::Bye, (cseq, &branch), &headers, None)?;
     let key = ClientKey::new(&core.random, &branch, &Method::Bye);
     clients.start(core, now, key, Purpose::Bye, owner, message);

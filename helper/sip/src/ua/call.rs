@@ -10,18 +10,22 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::compose::ResponseHead;
 use super::extras::Extras;
+use super::prack::Confirmed;
+use super::reliable::Reliability;
+use super::session_timer::{Ask, Session, Terms};
 use super::{CallError, CallKey, EndCause, Event};
 use crate::auth::AuthSession;
 use crate::dialog::Dialog;
 use crate::endpoint::{Core, Random};
-use crate::tx::{ClientKey, ServerKey, TimerKey};
+use crate::msg::StatusCode;
+use crate::tx::{ClientKey, Reply, ServerKey, Servers, TimerKey};
 
 #[derive(Debug)]
 pub(crate) struct Call {
@@ -55,11 +59,17 @@ pub(crate) enum State {
 pub(crate) struct Ringing {
     pub(crate) dialog: Dialog,
     pub(crate) invite: ServerKey,
+    /// CSeq of the INVITE, and so of the ACK; the peer's requests since then have higher ones.
+    pub(crate) cseq: u32,
     pub(crate) head: ResponseHead,
     /// Whether the INVITE brought an offer; without one our 2xx does.
     pub(crate) has_offer: bool,
+    /// The session timer that our 2xx will start.
+    pub(crate) terms: Option<Terms>,
     /// The last provisional above 100, repeated every minute (RFC 3261 §13.3.1.1).
     pub(crate) provisional: Bytes,
+    /// Provisional responses go reliably.
+    pub(crate) reliability: Option<Box<Reliability>>,
     pub(crate) refresh: Option<TimerKey>,
     pub(crate) limit: Option<TimerKey>,
 }
@@ -86,6 +96,8 @@ pub(crate) struct Outbound {
     pub(crate) headers: Vec<(String, String)>,
     /// `None`: the callee makes the offer.
     pub(crate) offer: Option<Bytes>,
+    /// The session timer that is asked for.
+    pub(crate) ask: Option<Ask>,
 }
 
 /// An early dialog of an outbound call; a forked INVITE makes several.
@@ -93,6 +105,8 @@ pub(crate) struct Outbound {
 pub(crate) struct Early {
     pub(crate) remote_tag: Box<str>,
     pub(crate) remote_seq: Option<u32>,
+    /// A reliable response came in it.
+    pub(crate) confirmed: Option<Box<Confirmed>>,
 }
 
 /// What a call seldom has is boxed: most calls are up and quiet.
@@ -109,8 +123,13 @@ pub(crate) struct Up {
     pub(crate) theirs: Option<Box<TheirOffer>>,
     /// Our re-INVITE.
     pub(crate) ours: Option<Box<OurOffer>>,
+    pub(crate) session: Option<Box<Session>>,
+    /// RSeq and CSeq of a reliable response that our 2xx did not wait for.
+    pub(crate) late_prack: Option<(u32, u32)>,
     /// Transfers and INFO.
     pub(crate) extras: Option<Box<Extras>>,
+    /// Why we hang up, for the BYE that waits for an ACK.
+    pub(crate) reason: Option<Box<str>>,
     pub(crate) auth: Option<Box<AuthSession>>,
 }
 
@@ -142,6 +161,8 @@ pub(crate) struct TheirOffer {
     /// Whether it brought an offer; a re-INVITE without one asks for ours.
     pub(crate) has_offer: bool,
     pub(crate) cseq: u32,
+    /// The session timer that our 2xx will start again.
+    pub(crate) terms: Option<Terms>,
 }
 
 #[derive(Debug)]
@@ -150,6 +171,10 @@ pub(crate) struct OurOffer {
     pub(crate) phase: OfferPhase,
     /// Refusals with 491 so far.
     pub(crate) glares: u8,
+    /// It only refreshes the session; the owner does not know of it.
+    pub(crate) refresh: bool,
+    /// The owner's session change that waits for the end of a refresh.
+    pub(crate) then: Option<Bytes>,
 }
 
 #[derive(Debug)]
@@ -165,6 +190,8 @@ pub(crate) struct Leaving {
     pub(crate) dialog: Dialog,
     pub(crate) auth: Option<Box<AuthSession>>,
     pub(crate) bye: ClientKey,
+    /// Why we hung up.
+    pub(crate) reason: Option<Box<str>>,
 }
 
 /// The timers of a call.
@@ -174,6 +201,10 @@ pub(crate) enum CallTimer {
     RingLimit,
     /// The provisional response is due again.
     Refresh,
+    /// The reliable provisional response is due again.
+    ReliableResend,
+    /// The PRACK is overdue.
+    PrackOverdue,
     /// The un-ACKed 2xx is due again.
     Resend,
     /// The ACK is overdue.
@@ -184,6 +215,8 @@ pub(crate) enum CallTimer {
     OfferLimit,
     /// Our re-INVITE is due again after a glare.
     OfferRetry,
+    /// The session is to be refreshed, or over.
+    Session,
     /// Nothing is heard of our REFER any more.
     ReferSilence,
     /// The peer's REFER has been undecided, or without a result, for too long.
@@ -219,14 +252,18 @@ impl State {
 
     fn timers(&self) -> SmallVec<[TimerKey; 4]> {
         match self {
-            State::Ringing(ringing) => ringing.refresh.into_iter().chain(ringing.limit).collect(),
+            State::Ringing(ringing) => {
+                let reliable = ringing.reliability.iter().flat_map(|reliability| reliability.timers());
+                ringing.refresh.into_iter().chain(ringing.limit).chain(reliable).collect()
+            }
             State::Calling(calling) => calling.limit.into_iter().collect(),
             State::Up(up) => {
                 let unacked = up.unacked.iter().flat_map(|unacked| [unacked.resend, unacked.deadline]);
                 let owed = up.ack_owed.iter().map(|owed| owed.limit);
                 let extras = up.extras.iter().flat_map(|extras| extras.timers());
                 let ours = up.ours.iter().map(|ours| ours.timer());
-                unacked.chain(ours).chain(owed).chain(extras).collect()
+                let session = up.session.iter().map(|session| session.timer);
+                unacked.chain(ours).chain(owed).chain(extras).chain(session).collect()
             }
             State::Leaving(_) => SmallVec::new(),
         }
@@ -249,6 +286,24 @@ impl State {
     }
 }
 
+impl TheirOffer {
+    /// An offer in an UPDATE or PRACK.
+    pub(crate) fn plain(server: ServerKey, head: ResponseHead, cseq: u32, terms: Option<Terms>) -> Self {
+        Self { server, head, invite: false, has_offer: true, cseq, terms }
+    }
+
+    /// Begins its transaction.
+    pub(crate) fn begin(self, servers: &mut Servers, call: CallKey) -> Self {
+        servers.start_plain(self.server, call, self.head.destination);
+        self
+    }
+
+    pub(crate) fn refuse(&self, core: &mut Core, servers: &mut Servers, now: Instant, status: StatusCode) {
+        let response = self.head.response(status.as_u16(), status.reason(), &[], None);
+        servers.reply(core, now, self.server, Reply::Failure, response);
+    }
+}
+
 impl Up {
     pub(crate) fn new(dialog: Dialog, we_called: bool, auth: Option<Box<AuthSession>>) -> Self {
         Self {
@@ -258,7 +313,10 @@ impl Up {
             ack_owed: None,
             theirs: None,
             ours: None,
+            session: None,
+            late_prack: None,
             extras: None,
+            reason: None,
             auth,
         }
     }

@@ -4,11 +4,14 @@
 use std::net::SocketAddr;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use smallvec::SmallVec;
 
 use super::call::Outbound;
+use super::prack::RELIABLE;
 use super::registration::Binding;
+use super::session_timer::{Ask, TIMER, Terms};
 use crate::dialog::{Dialog, Hop};
-use crate::endpoint::EndpointConfig;
+use crate::endpoint::{EndpointConfig, Reliable};
 use crate::msg::{
     HeaderName, Limits, Message, Method, RequestBuilder, ResponseBuilder, StatusCode, Via, parse_datagram,
 };
@@ -16,9 +19,38 @@ use crate::msg::{
 /// What this user agent understands (RFC 3261 §20.5).
 pub(crate) fn allow(config: &EndpointConfig) -> &'static str {
     match config.allow_refer {
-        true => "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, NOTIFY, REFER",
-        false => "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, NOTIFY",
+        true => "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, PRACK, INFO, NOTIFY, REFER",
+        false => "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, PRACK, INFO, NOTIFY",
     }
+}
+
+/// The extensions that this user agent knows (RFC 3261 §20.37).
+pub(crate) fn option_tags(config: &EndpointConfig) -> impl Iterator<Item = &'static str> {
+    let timer = config.session_timer.is_some().then_some(TIMER);
+    let reliable = (config.reliable != Reliable::Off).then_some(RELIABLE);
+    timer.into_iter().chain(reliable)
+}
+
+/// The value of our Supported; empty when there is nothing to tell.
+pub(crate) fn supported(config: &EndpointConfig) -> String {
+    option_tags(config).collect::<Vec<_>>().join(", ")
+}
+
+/// Our Supported line, when there is something to tell. A request may do `without` an extension.
+pub(crate) fn supported_line(
+    config: &EndpointConfig,
+    without: Option<&str>,
+) -> Option<(&'static str, String)> {
+    let tags: Vec<_> = option_tags(config).filter(|tag| Some(*tag) != without).collect();
+    (!tags.is_empty()).then(|| ("Supported", tags.join(", ")))
+}
+
+/// The lines of our 2xx to an INVITE or UPDATE that say what we support and which session timer it starts.
+pub(crate) fn extension_lines(
+    config: &EndpointConfig,
+    terms: Option<Terms>,
+) -> SmallVec<[(&'static str, String); 3]> {
+    supported_line(config, None).into_iter().chain(terms.iter().flat_map(Terms::lines)).collect()
 }
 
 /// The only body of a session that it understands.
@@ -47,6 +79,9 @@ pub(crate) fn invite(
     branch: &str,
     authorization: &[(&'static str, String)],
 ) -> Option<Bytes> {
+    let without = call.offer.is_none().then_some(RELIABLE);
+    let required = config.reliable == Reliable::Required && without.is_none();
+    let require = required.then(|| ("Require", RELIABLE.to_owned()));
     let mut builder = RequestBuilder::new(&Method::Invite, &call.target)
         .via(via(config, branch))
         .header(HeaderName::MaxForwards, MAX_FORWARDS)
@@ -57,6 +92,11 @@ pub(crate) fn invite(
         .header(HeaderName::Contact, contact(config))
         .header(HeaderName::UserAgent, &config.user_agent)
         .header(HeaderName::Allow, allow(config));
+    for (name, value) in
+        supported_line(config, without).into_iter().chain(require).chain(call.ask.iter().flat_map(Ask::lines))
+    {
+        builder = builder.header(name, value);
+    }
     for (name, value) in authorization {
         builder = builder.header(*name, value);
     }
@@ -93,16 +133,16 @@ pub(crate) fn register(
     builder.header(HeaderName::Expires, expires).build().ok()
 }
 
-/// A request inside a dialog, and where it goes.
+/// A request inside a dialog, and where it goes; `extra` are further lines, credentials among them.
 pub(crate) fn in_dialog(
     config: &EndpointConfig,
     dialog: &Dialog,
     method: &Method,
     (cseq, branch): (u32, &str),
-    authorization: &[(&'static str, String)],
+    extra: &[(&'static str, String)],
     sdp: Option<&Bytes>,
 ) -> Option<(SocketAddr, Bytes)> {
-    request(config, dialog, method, (cseq, branch), authorization, sdp.map(|sdp| (SDP, sdp)))
+    request(config, dialog, method, (cseq, branch), extra, sdp.map(|sdp| (SDP, sdp)))
 }
 
 /// A request inside a dialog with a body of any type, and where it goes.
@@ -126,12 +166,17 @@ pub(crate) fn request(
         .header(HeaderName::To, &dialog.remote)
         .header(HeaderName::CallId, &dialog.call_id)
         .header(HeaderName::CSeq, format_args!("{cseq} {method}"));
-    if *method == Method::Invite {
+    let refreshes_target = matches!(method, Method::Invite | Method::Update);
+    if refreshes_target {
         builder = builder.header(HeaderName::Contact, contact(config));
     }
     builder = builder.header(HeaderName::UserAgent, &config.user_agent);
-    if *method == Method::Invite {
+    if refreshes_target {
         builder = builder.header(HeaderName::Allow, allow(config));
+    }
+    // RFC 4028 §7.1 wants it in every request but ACK. Our re-INVITEs do not ring.
+    if let Some((name, value)) = supported_line(config, Some(RELIABLE)).filter(|_| *method != Method::Ack) {
+        builder = builder.header(name, value);
     }
     for (name, value) in headers {
         builder = builder.header(*name, value);
@@ -165,13 +210,17 @@ pub(crate) fn success_ack(
 /// The ACK of a final response other than 2xx: part of the transaction of the INVITE (RFC 3261 §17.1.1.3).
 pub(crate) fn failure_ack(invite: &Bytes, response: &Message) -> Option<Bytes> {
     let to = response.header(&HeaderName::To)?;
-    derived(&own(invite)?, &Method::Ack, to)
+    derived(&own(invite)?, &Method::Ack, to)?.build().ok()
 }
 
-/// The CANCEL of an INVITE (RFC 3261 §9.1).
-pub(crate) fn cancel(invite: &Bytes) -> Option<Bytes> {
+/// The CANCEL of an INVITE (RFC 3261 §9.1), with the value of Reason.
+pub(crate) fn cancel(invite: &Bytes, reason: Option<&str>) -> Option<Bytes> {
     let invite = own(invite)?;
-    derived(&invite, &Method::Cancel, invite.header(&HeaderName::To)?)
+    let mut builder = derived(&invite, &Method::Cancel, invite.header(&HeaderName::To)?)?;
+    if let Some(reason) = reason {
+        builder = builder.header(HeaderName::Reason, reason);
+    }
+    builder.build().ok()
 }
 
 /// The ACK of a 2xx to a re-INVITE whose call is gone: along the route of the re-INVITE.
@@ -186,13 +235,11 @@ pub(crate) fn own(message: &Bytes) -> Option<Message> {
     parse_datagram(message.clone(), &Limits::default()).ok()
 }
 
-fn derived(invite: &Message, method: &Method, to: &str) -> Option<Bytes> {
+fn derived(invite: &Message, method: &Method, to: &str) -> Option<RequestBuilder> {
     let via = invite.header(&HeaderName::Via)?;
     let builder = RequestBuilder::new(method, invite.request_uri()?).via(via);
-    copied(builder, invite, to)?
-        .header(HeaderName::CSeq, format_args!("{} {method}", invite.cseq().ok()?.number))
-        .build()
-        .ok()
+    let cseq = invite.cseq().ok()?.number;
+    Some(copied(builder, invite, to)?.header(HeaderName::CSeq, format_args!("{cseq} {method}")))
 }
 
 fn copied(builder: RequestBuilder, invite: &Message, to: &str) -> Option<RequestBuilder> {

@@ -19,7 +19,12 @@ impl Endpoint {
     pub(crate) fn send_ack_with(&mut self, key: CallKey, sdp: &Bytes) -> Result<(), CallError> {
         let State::Up(up) = self.calls.live(key)? else { return Err(CallError::WrongState) };
         match pay_ack(&mut self.core, &mut self.clients, up, Some(sdp)) {
-            true => Ok(()),
+            true => {
+                if let Some(session) = &mut up.session {
+                    session.sdp = sdp.clone();
+                }
+                Ok(())
+            }
             false => Err(CallError::WrongState),
         }
     }

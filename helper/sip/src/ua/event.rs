@@ -54,7 +54,8 @@ pub enum Event {
     Answered {
         /// The call.
         call: CallKey,
-        /// The SDP answer, or the offer when the dial had none; absent when the peer sent a 2xx without one.
+        /// The SDP answer, that of a reliable provisional response before that of the 2xx; or the offer when the dial had none.
+        /// Absent when the peer sent neither.
         sdp: Option<Bytes>,
     },
     /// The ACK for the 2xx of an inbound call arrived: the call is up.
@@ -91,6 +92,14 @@ pub enum Event {
         /// The call.
         call: CallKey,
         /// The SDP answer.
+        sdp: Option<Bytes>,
+    },
+    /// The peer answered a re-INVITE with which we refreshed the session (RFC 4028): our side as it was sent last. Nothing is
+    /// owed. A refresh by UPDATE is not reported.
+    Refreshed {
+        /// The call.
+        call: CallKey,
+        /// The SDP answer: as a rule what the peer said last.
         sdp: Option<Bytes>,
     },
     /// The peer refused our `reoffer`; the session is as it was before (RFC 3261 §14.1).
@@ -174,7 +183,7 @@ pub enum Event {
         /// How long the registrar keeps it, unless it hears of it again.
         expires: Duration,
     },
-    /// The registrar refused or did not answer. The next attempt is planned.
+    /// The registrar refused or did not answer.
     RegistrationFailed {
         /// The registration.
         key: RegistrationKey,
@@ -183,8 +192,11 @@ pub enum Event {
         status: u16,
         /// The reason phrase.
         reason: String,
-        /// When the next attempt is made.
-        retry_in: Duration,
+        /// What kind of failure it was.
+        cause: RegistrationFailure,
+        /// When the next attempt is made; `None`: never, the registration is over (see
+        /// [`Registration::retry`](crate::Registration::retry)).
+        retry_in: Option<Duration>,
     },
     /// A registration is over, by `unregister`: its last event. The registrar has removed our contact, or refused to or did
     /// not answer, and will let it expire.
@@ -203,6 +215,19 @@ pub enum Event {
     },
 }
 
+/// Why a registration failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RegistrationFailure {
+    /// 401, 403 or 407: the credentials are wrong, or missing.
+    CredentialsRefused,
+    /// Any other answer, a success that does not bind our contact included.
+    Refused,
+    /// No answer in 64·T1.
+    NoAnswer,
+    /// The transport reported that nobody is there.
+    Unreachable,
+}
+
 /// The request that carried an offer inside a dialog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OfferMethod {
@@ -210,6 +235,8 @@ pub enum OfferMethod {
     Invite,
     /// An UPDATE (RFC 3311).
     Update,
+    /// A PRACK, while the call still rings (RFC 3262 §5). Refusing it leaves the session as it was.
+    Prack,
 }
 
 /// A new inbound call.
@@ -264,6 +291,9 @@ pub enum EndCause {
         status: u16,
         /// The reason phrase, as received.
         reason: String,
+        /// Of a 3xx: the URIs at which the callee can be reached instead, best first, at most 8. Whether to dial one is the
+        /// owner's decision: they are the peer's word.
+        contacts: Vec<String>,
     },
     /// We refused the call: `reject`, or `hangup` on a ringing inbound call, or a limit.
     Declined {
@@ -276,6 +306,8 @@ pub enum EndCause {
     NoAck,
     /// Nobody answered in time: no response at all, or the dial's own limit ran out, or `ack_with` was owed for too long.
     Timeout,
+    /// Nobody refreshed the session in time, or nobody answered our refresh (RFC 4028 §10); a BYE has been sent.
+    SessionExpired,
     /// The transport reported the peer unreachable.
     TransportError,
     /// The peer broke the protocol in a way that ends the call.
@@ -286,13 +318,18 @@ pub enum EndCause {
 }
 
 impl EndCause {
+    /// A refusal that names no other place.
+    pub(super) fn rejected(status: u16, reason: String) -> Self {
+        Self::Rejected { status, reason, contacts: Vec::new() }
+    }
+
     /// The SIP status that describes this end best; `None` for an orderly BYE.
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::RemoteBye { .. } | Self::LocalBye => None,
             Self::Cancelled | Self::LocalCancel => Some(487),
             Self::Rejected { status, .. } | Self::Declined { status, .. } => Some(*status),
-            Self::NoAck | Self::Timeout => Some(408),
+            Self::NoAck | Self::Timeout | Self::SessionExpired => Some(408),
             Self::TransportError => Some(503),
             Self::ProtocolError { .. } => Some(500),
         }
@@ -306,6 +343,7 @@ impl EndCause {
             Self::Cancelled | Self::LocalCancel => "Request Terminated",
             Self::Rejected { reason, .. } | Self::Declined { reason, .. } => reason,
             Self::NoAck | Self::Timeout => "Request Timeout",
+            Self::SessionExpired => "Session Expired",
             Self::TransportError => "Service Unavailable",
             Self::ProtocolError { what } => what,
         }
@@ -322,6 +360,7 @@ impl EndCause {
             Self::Declined { .. } => "declined",
             Self::NoAck => "no-ack",
             Self::Timeout => "timeout",
+            Self::SessionExpired => "session-expired",
             Self::TransportError => "transport-error",
             Self::ProtocolError { .. } => "protocol-error",
         }

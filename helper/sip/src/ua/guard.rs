@@ -8,6 +8,34 @@ pub(crate) fn is_value(text: &str) -> bool {
     !text.chars().any(|c| c.is_control() && c != '\t')
 }
 
+/// A quoted string (RFC 3261 §25.1) of what [`is_value`].
+pub(crate) fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// The user part of a URI: what could be mistaken for something else is written as `%` and its code (RFC 3261 §25.1).
+pub(crate) fn user_part(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => out.push(char::from(byte)),
+            _ if b"-_.!~*'()&=+$".contains(&byte) => out.push(char::from(byte)),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+/// The host of a URI, with a port or without.
+pub(crate) fn is_host(text: &str) -> bool {
+    !text.contains(['@', ';', '?', '/']) && is_uri(&format!("sip:{text}"))
+}
+
+/// The user part that a caller wishes: something, on one line.
+pub(crate) fn is_user(text: &str) -> bool {
+    !text.is_empty() && is_value(text)
+}
+
 /// A token (RFC 3261 §25.1).
 pub(crate) fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&b))
@@ -44,10 +72,15 @@ pub(crate) fn are_credentials(credentials: &Credentials) -> bool {
 /// The first field of a dial that cannot be sent.
 pub(crate) fn invalid_field(dial: &Dial) -> Option<&'static str> {
     let from_ok = dial.from.as_deref().is_none_or(|from| is_uri(from) || is_name_addr(from));
+    let identity_ok = dial.asserted_identity.as_deref().is_none_or(|id| is_uri(id) || is_name_addr(id));
     let credentials_ok = dial.credentials.as_ref().is_none_or(are_credentials);
     [
         ("target", is_uri(&dial.target)),
         ("from", from_ok),
+        ("from_display", dial.from_display.as_deref().is_none_or(is_value)),
+        ("from_user", dial.from_user.as_deref().is_none_or(is_user)),
+        ("from_host", dial.from_host.as_deref().is_none_or(is_host)),
+        ("asserted_identity", identity_ok),
         ("call_id", dial.call_id.as_deref().is_none_or(is_call_id)),
         ("headers", are_headers(&dial.headers)),
         ("credentials", credentials_ok),
@@ -83,6 +116,10 @@ fn is_ours(name: &str) -> bool {
             | H::Authorization
             | H::ProxyAuthorization
             | H::RetryAfter
+            | H::SessionExpires
+            | H::MinSe
+            | H::RSeq
+            | H::RAck
     )
 }
 
@@ -118,6 +155,18 @@ mod tests {
             "sip:é@h",
         ] {
             assert!(!is_uri(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn user_parts_are_escaped_and_hosts_are_hosts() {
+        assert_eq!(user_part("+49(30)1.2~x"), "+49(30)1.2~x");
+        assert_eq!(user_part("a b@c;d#é"), "a%20b%40c%3Bd%23%C3%A9");
+        for good in ["pbx.example.com", "10.0.0.5:5062", "[2001:db8::1]:5060"] {
+            assert!(is_host(good), "{good}");
+        }
+        for bad in ["", "a@b", "h;lr", "h>", "h x", "h\r\nX: y", "h?x=y"] {
+            assert!(!is_host(bad), "{bad:?}");
         }
     }
 

@@ -10,6 +10,7 @@ use super::bye::abandon_offers;
 use super::call::{OfferPhase, State, TheirOffer, Up};
 use super::compose::{self, ResponseHead};
 use super::delayed::pay_ack;
+use super::session_timer::Terms;
 use super::success::{SuccessKind, send_success};
 use super::uas::{check_require, sdp_of};
 use super::{CallError, CallKey, EndCause, Event, OfferMethod};
@@ -51,9 +52,9 @@ impl Endpoint {
             }
             (Order::New | Order::Same, _) => {}
         }
-        check_require(request)?;
+        check_require(&self.core.config, request)?;
         let sdp = match cseq.method {
-            Method::Invite | Method::Update => {
+            Method::Invite | Method::Update | Method::Prack => {
                 self.admit_transaction()?;
                 sdp_of(request)?
             }
@@ -61,6 +62,14 @@ impl Endpoint {
                 self.admit_transaction()?;
                 None
             }
+            _ => None,
+        };
+        let session = match self.calls.state(key) {
+            Some(State::Up(up)) => up.session.as_deref(),
+            _ => None,
+        };
+        let terms = match cseq.method {
+            Method::Invite | Method::Update => Terms::of(&self.core.config, request, session)?,
             _ => None,
         };
         let head = ResponseHead::new(request, via, source, to_tag);
@@ -71,8 +80,9 @@ impl Endpoint {
         }
         match cseq.method {
             Method::Bye => self.receive_bye(now, key, request, (server, head)),
-            Method::Invite => self.receive_reinvite(now, key, (request, sdp), (server, head), source),
-            Method::Update => self.receive_update(now, key, (request, sdp), (server, head)),
+            Method::Invite => self.receive_reinvite(now, key, (request, sdp, terms), (server, head), source),
+            Method::Update => self.receive_update(now, key, (request, sdp, terms), (server, head)),
+            Method::Prack => self.receive_prack(now, key, (request, sdp), (server, head)),
             Method::Info => self.receive_info(now, key, request, (server, head)),
             Method::Refer => self.receive_refer(now, key, request, (server, head)),
             Method::Notify => self.receive_notify(now, key, request, (server, head)),
@@ -116,7 +126,7 @@ impl Endpoint {
         &mut self,
         now: Instant,
         key: CallKey,
-        (request, sdp): (&Message, Option<Bytes>),
+        (request, sdp, terms): (&Message, Option<Bytes>, Option<Terms>),
         (server, head): (ServerKey, ResponseHead),
         source: SocketAddr,
     ) {
@@ -135,8 +145,14 @@ impl Endpoint {
                 up.dialog.refresh_target(request);
                 up.dialog.peer = source;
                 let has_offer = sdp.is_some();
-                up.theirs =
-                    Some(Box::new(TheirOffer { server, head: head.clone(), invite: true, has_offer, cseq }));
+                up.theirs = Some(Box::new(TheirOffer {
+                    server,
+                    head: head.clone(),
+                    invite: true,
+                    has_offer,
+                    cseq,
+                    terms,
+                }));
                 None
             }
             Some(State::Ringing(_)) => Some((StatusCode::SERVER_INTERNAL_ERROR, &pending)),
@@ -156,32 +172,47 @@ impl Endpoint {
         &mut self,
         now: Instant,
         key: CallKey,
-        (request, sdp): (&Message, Option<Bytes>),
+        (request, sdp, terms): (&Message, Option<Bytes>, Option<Terms>),
         (server, head): (ServerKey, ResponseHead),
     ) {
         let retry_after = self.core.random.below(11).to_string();
         let pending = [("Retry-After", retry_after.as_str())];
         let contact = compose::contact(&self.core.config);
-        let accepted = [("Contact", contact.as_str()), ("Allow", compose::allow(&self.core.config))];
+        let in_force = matches!(self.calls.state(key), Some(State::Up(_)));
+        let extra = compose::extension_lines(&self.core.config, terms.filter(|_| in_force));
+        let mut accepted = vec![("Contact", contact.as_str()), ("Allow", compose::allow(&self.core.config))];
+        accepted.extend(extra.iter().map(|(name, value)| (*name, value.as_str())));
         let busy = (StatusCode::SERVER_INTERNAL_ERROR, &pending[..]);
         let (status, lines) = match (self.calls.state(key), &sdp) {
             (Some(State::Leaving(_)) | None, _) => (StatusCode::CALL_DOES_NOT_EXIST, &[][..]),
             // An offer while one is open (RFC 3311 §5.2): ours 491, theirs 500.
             (Some(State::Calling(_)), Some(_)) => (StatusCode::REQUEST_PENDING, &[][..]),
-            (Some(State::Ringing(_)), Some(_)) => busy,
+            (Some(State::Ringing(ringing)), Some(_)) => match &mut ringing.reliability {
+                Some(reliability) if reliability.takes_offer() => {
+                    ringing.dialog.refresh_target(request);
+                    let cseq = request.cseq().map_or(0, |cseq| cseq.number);
+                    let offer = TheirOffer::plain(server, head, cseq, None);
+                    reliability.theirs = Some(Box::new(offer.begin(&mut self.servers, key)));
+                    self.core.event(Event::Offer { call: key, sdp, method: OfferMethod::Update });
+                    return;
+                }
+                _ => busy,
+            },
             (Some(State::Up(up)), Some(_)) if up.theirs.is_some() || up.ack_owed.is_some() => busy,
             (Some(State::Up(up)), Some(_)) if up.has_sent_offer() => (StatusCode::REQUEST_PENDING, &[][..]),
             (Some(State::Up(up)), Some(_)) => {
                 up.dialog.refresh_target(request);
                 let cseq = request.cseq().map_or(0, |cseq| cseq.number);
                 let destination = head.destination;
-                up.theirs = Some(Box::new(TheirOffer { server, head, invite: false, has_offer: true, cseq }));
+                up.theirs =
+                    Some(Box::new(TheirOffer { server, head, invite: false, has_offer: true, cseq, terms }));
                 self.servers.start_plain(server, key, destination);
                 self.core.event(Event::Offer { call: key, sdp, method: OfferMethod::Update });
                 return;
             }
             (Some(State::Up(up)), None) => {
                 up.dialog.refresh_target(request);
+                up.agree(&mut self.core, now, key, terms, None);
                 (StatusCode::OK, &accepted[..])
             }
             (Some(State::Ringing(ringing)), None) => {
@@ -211,22 +242,37 @@ impl Endpoint {
 
     /// Accepts the peer's offer.
     pub(crate) fn accept_offer(&mut self, now: Instant, key: CallKey, sdp: &Bytes) -> Result<(), CallError> {
+        if let Some(theirs) = self.take_early_offer(key) {
+            return self.accept_early_offer(now, key, &theirs, sdp);
+        }
         let State::Up(up) = self.calls.live(key)? else { return Err(CallError::WrongState) };
         let theirs = up.theirs.take().ok_or(CallError::WrongState)?;
-        let TheirOffer { server, head, invite, has_offer, cseq } = *theirs;
+        let TheirOffer { server, head, invite, has_offer, cseq, terms } = *theirs;
         up.outdate_offer();
         if invite {
-            let kind = SuccessKind { initial: false, offers: !has_offer };
-            send_success(&mut self.core, &mut self.servers, now, key, up, (server, &head, cseq), sdp, kind);
+            let kind = SuccessKind { terms, initial: false, offers: !has_offer };
+            send_success(
+                &mut self.core,
+                &mut self.servers,
+                now,
+                key,
+                up,
+                (server, &head, cseq),
+                Some(sdp),
+                kind,
+            );
         } else {
             let contact = compose::contact(&self.core.config);
-            let lines = [
+            let extra = compose::extension_lines(&self.core.config, terms);
+            let mut lines = vec![
                 ("Contact", contact.as_str()),
                 ("Allow", compose::allow(&self.core.config)),
                 ("Server", &self.core.config.user_agent),
             ];
+            lines.extend(extra.iter().map(|(name, value)| (*name, value.as_str())));
             let response = head.response(200, "OK", &lines, Some(sdp));
             self.servers.reply(&mut self.core, now, server, Reply::Success, response);
+            up.agree(&mut self.core, now, key, terms, Some(sdp));
         }
         Ok(())
     }
@@ -235,10 +281,14 @@ impl Endpoint {
     pub(crate) fn refuse_offer(&mut self, now: Instant, key: CallKey, status: u16) -> Result<(), CallError> {
         let status = StatusCode::new(status).filter(|status| status.is_failure());
         let status = status.ok_or(CallError::Invalid { field: "status" })?;
+        if let Some(theirs) = self.take_early_offer(key) {
+            theirs.refuse(&mut self.core, &mut self.servers, now, status);
+            self.confirmed(now, key);
+            return Ok(());
+        }
         let State::Up(up) = self.calls.live(key)? else { return Err(CallError::WrongState) };
         let theirs = up.theirs.take().ok_or(CallError::WrongState)?;
-        let response = theirs.head.response(status.as_u16(), status.reason(), &[], None);
-        self.servers.reply(&mut self.core, now, theirs.server, Reply::Failure, response);
+        theirs.refuse(&mut self.core, &mut self.servers, now, status);
         Ok(())
     }
 }

@@ -104,7 +104,7 @@ impl Endpoint {
         if status == StatusCode::CALL_DOES_NOT_EXIST {
             // The dialog is gone on the other side (RFC 3261 §12.2.1.2).
             let (status, reason) = refusal(response);
-            self.end_and_leave(now, key, EndCause::Rejected { status, reason });
+            self.end_and_leave(now, key, EndCause::rejected(status, reason));
         }
     }
 

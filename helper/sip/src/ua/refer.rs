@@ -103,7 +103,7 @@ impl Endpoint {
         self.refer_refused(key, (status, reason.clone()));
         if status == StatusCode::CALL_DOES_NOT_EXIST.as_u16() {
             // The dialog is gone on the other side (RFC 3261 §12.2.1.2).
-            self.end_and_leave(now, key, EndCause::Rejected { status, reason });
+            self.end_and_leave(now, key, EndCause::rejected(status, reason));
         }
     }
 

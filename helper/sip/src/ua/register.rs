@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::registration::{Binding, Entry, MAX_EXPIRES, Phase};
 use super::uac::{challenged_by, challenges};
-use super::{Event, RegisterError, Registration, RegistrationKey, compose};
+use super::{Event, RegisterError, Registration, RegistrationFailure, RegistrationKey, compose, guard};
 use crate::auth::AuthSession;
 use crate::endpoint::{Core, Endpoint, Fire};
 use crate::msg::{Contact, HeaderName, Message, Method, StatusCode, Uri};
@@ -25,6 +25,7 @@ impl Endpoint {
         }
         let key = self.registrations.next_key();
         let expires = u32::try_from(registration.expires.as_secs()).unwrap_or(u32::MAX);
+        let retry = registration.retry;
         let auth = registration.credentials.clone().map(AuthSession::new);
         let binding = binding(&mut self.core, registration);
         let asked = (1, expires);
@@ -39,6 +40,7 @@ impl Endpoint {
             leaving: false,
             bound_until: None,
             failures: 0,
+            retry,
             raised: 0,
         };
         self.registrations.insert(key, entry);
@@ -95,10 +97,17 @@ impl Endpoint {
             let reason = response.reason().map(ToString::to_string).filter(|reason| !reason.is_empty());
             let reason = reason.unwrap_or_else(|| status.reason().to_owned());
             let after = response.retry_after().ok().filter(|seconds| *seconds > 0);
-            return self.registration_failed(now, key, (status.as_u16(), reason), after);
+            let cause = match status.as_u16() {
+                401 | 403 | 407 => RegistrationFailure::CredentialsRefused,
+                _ => RegistrationFailure::Refused,
+            };
+            return self.registration_failed(now, key, (status.as_u16(), reason, cause), after);
         }
         match granted(response, &entry.binding.contact, entry.expires) {
-            0 => self.registration_failed(now, key, (status.as_u16(), "Not Bound".into()), None),
+            0 => {
+                let failure = (status.as_u16(), "Not Bound".into(), RegistrationFailure::Refused);
+                self.registration_failed(now, key, failure, None)
+            }
             seconds => self.registered(now, key, Duration::from_secs(seconds.into())),
         }
     }
@@ -117,13 +126,16 @@ impl Endpoint {
         if removal {
             return self.registration_over(key);
         }
-        let status = if timeout { StatusCode::REQUEST_TIMEOUT } else { StatusCode::SERVICE_UNAVAILABLE };
-        self.registration_failed(now, key, (status.as_u16(), status.reason().to_owned()), None);
+        let (status, cause) = match timeout {
+            true => (StatusCode::REQUEST_TIMEOUT, RegistrationFailure::NoAnswer),
+            false => (StatusCode::SERVICE_UNAVAILABLE, RegistrationFailure::Unreachable),
+        };
+        self.registration_failed(now, key, (status.as_u16(), status.reason().to_owned(), cause), None);
     }
 
     fn registered(&mut self, now: Instant, key: RegistrationKey, expires: Duration) {
         let Some(entry) = self.registrations.get_mut(key) else { return };
-        entry.failures = 0;
+        (entry.failures, entry.retry) = (0, true);
         entry.bound_until = Some(now + expires);
         let due = now + expires * 9 / 10;
         entry.phase = Phase::Waiting(self.core.timers.arm(due, Fire::Registration(key)));
@@ -139,21 +151,26 @@ impl Endpoint {
         &mut self,
         now: Instant,
         key: RegistrationKey,
-        (status, reason): (u16, String),
+        (status, reason, cause): (u16, String, RegistrationFailure),
         after: Option<u32>,
     ) {
         let Some(entry) = self.registrations.get_mut(key) else { return };
         if entry.leaving {
             return self.remove_contact(now, key);
         }
+        if !entry.retry {
+            self.registrations.remove(key);
+            self.core.event(Event::RegistrationFailed { key, status, reason, cause, retry_in: None });
+            return;
+        }
         entry.failures += 1;
-        let refused = matches!(status, 401 | 403 | 407);
+        let refused = cause == RegistrationFailure::CredentialsRefused;
         let retry_in = match after {
             Some(seconds) => Duration::from_secs(seconds.into()).min(MAX_RETRY_AFTER),
             None => back_off(&mut self.core, entry.failures, refused),
         };
         entry.phase = Phase::Waiting(self.core.timers.arm(now + retry_in, Fire::Registration(key)));
-        self.core.event(Event::RegistrationFailed { key, status, reason, retry_in });
+        self.core.event(Event::RegistrationFailed { key, status, reason, cause, retry_in: Some(retry_in) });
     }
 
     /// Tells the registrar to forget our contact, where it may know it.
@@ -188,7 +205,10 @@ impl Endpoint {
             Some(client) => entry.phase = Phase::Asking { client, removal },
             // A challenge that cannot be written into one header line.
             None if removal => self.registration_over(key),
-            None => self.registration_failed(now, key, (400, "Malformed Challenge".into()), None),
+            None => {
+                let failure = (400, "Malformed Challenge".into(), RegistrationFailure::Refused);
+                self.registration_failed(now, key, failure, None)
+            }
         }
     }
 }
@@ -223,9 +243,12 @@ fn send_register(
 }
 
 fn binding(core: &mut Core, registration: Registration) -> Binding {
-    let Registration { aor, registrar, destination, .. } = registration;
+    let Registration { aor, contact_user, registrar, destination, .. } = registration;
     let address = core.config.contact;
-    let user = Uri::parse(&aor).ok().and_then(|uri| uri.user.map(|user| user.to_string()));
+    let user = match contact_user {
+        Some(user) => Some(guard::user_part(&user)),
+        None => Uri::parse(&aor).ok().and_then(|uri| uri.user.map(|user| user.to_string())),
+    };
     let contact = match user {
         Some(user) => format!("sip:{user}@{address}"),
         None => format!("sip:{address}"),

@@ -3,6 +3,7 @@
 //! ```text
 //!   register ──▶ Asking ──2xx, at 90 % of the granted time──▶ Waiting ──▶ Asking
 //!                │  ▲ ──failure, after the back-off─────────▶ │
+//!                │  │ ──first failure, without `retry`──────▶ gone
 //!                │  └──401, 407, 423: again at once           unregister ──▶ Asking (expires 0) ──▶ gone
 //! ```
 
@@ -17,11 +18,12 @@ use crate::tx::{ClientKey, TimerKey};
 
 /// A contact to be kept at a registrar with [`Endpoint::register`](crate::Endpoint::register).
 ///
-/// The contact is the endpoint's advertised address with the user of `aor`.
 #[derive(Debug, Clone)]
 pub struct Registration {
-    /// The address of record, From and To: `sip:1001@pbx.example.com`.
+    /// The address of record, From and To, host included: `sip:1001@pbx.example.com`.
     pub aor: String,
+    /// The user of Contact, escaped where needed; `None` takes that of `aor`. Its host is the endpoint's address.
+    pub contact_user: Option<String>,
     /// The domain that is registered with, the Request-URI: `sip:pbx.example.com`.
     pub registrar: String,
     /// Where REGISTER is sent: the resolved registrar, or an outbound proxy.
@@ -30,17 +32,22 @@ pub struct Registration {
     pub credentials: Option<Credentials>,
     /// How long each binding is asked for, whole seconds, 1 s to 24 h. The registrar may grant less.
     pub expires: Duration,
+    /// Whether it is tried again until it succeeds once. Without it the first failure is the end: `RegistrationFailed`
+    /// without `retry_in` is the last event. A registration that has succeeded is kept up in either case.
+    pub retry: bool,
 }
 
 impl Registration {
-    /// A registration for an hour at a time, without credentials.
+    /// A registration for an hour at a time, tried until it succeeds, without credentials.
     pub fn new(aor: impl Into<String>, registrar: impl Into<String>, destination: SocketAddr) -> Self {
         Self {
             aor: aor.into(),
+            contact_user: None,
             registrar: registrar.into(),
             destination,
             credentials: None,
             expires: Duration::from_secs(3600),
+            retry: true,
         }
     }
 
@@ -49,6 +56,7 @@ impl Registration {
         let credentials_ok = self.credentials.as_ref().is_none_or(guard::are_credentials);
         [
             ("aor", guard::is_uri(&self.aor)),
+            ("contact_user", self.contact_user.as_deref().is_none_or(guard::is_user)),
             ("registrar", guard::is_uri(&self.registrar)),
             ("credentials", credentials_ok),
             ("expires", (1..=MAX_EXPIRES).contains(&self.expires.as_secs())),
@@ -101,6 +109,8 @@ pub(super) struct Entry {
     pub(super) bound_until: Option<Instant>,
     /// Failures since the last success.
     pub(super) failures: u32,
+    /// A failure is not the end.
+    pub(super) retry: bool,
     /// 423 answers since the last other one.
     pub(super) raised: u8,
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::call::{CallTimer, OfferPhase, OurOffer, State, Up};
+use super::refresh::{is_gone, retry_after};
 use super::uac::{body_of, challenged_by, challenges, withdraw};
 use super::{CallError, CallKey, EndCause, Event, compose};
 use crate::dialog::Dialog;
@@ -19,10 +20,15 @@ impl Endpoint {
     /// Sends a re-INVITE.
     pub(crate) fn send_reoffer(&mut self, now: Instant, key: CallKey, sdp: Bytes) -> Result<(), CallError> {
         let State::Up(up) = self.calls.live(key)? else { return Err(CallError::WrongState) };
-        if let Some(OurOffer { sdp: waiting, phase: OfferPhase::Waiting { outdated, .. }, .. }) =
-            up.ours.as_deref_mut()
-        {
-            (*waiting, *outdated) = (sdp, false);
+        if let Some(ours) = up.ours.as_deref_mut() {
+            match &mut ours.phase {
+                OfferPhase::Waiting { outdated, .. } => {
+                    (ours.sdp, ours.refresh, *outdated) = (sdp, false, false);
+                }
+                // A refresh that the owner does not know of is in the way.
+                OfferPhase::Sent { .. } if ours.refresh && ours.then.is_none() => ours.then = Some(sdp),
+                OfferPhase::Sent { .. } => return Err(CallError::WrongState),
+            }
             return Ok(());
         }
         if up.is_changing() {
@@ -51,32 +57,67 @@ impl Endpoint {
         };
         let Some(ours) = up.ours.take() else { return };
         self.core.timers.cancel(ours.timer());
+        let OurOffer { sdp, glares, refresh, then, .. } = *ours;
         if status.is_success() {
             up.dialog.refresh_target(response);
             acknowledge(&mut self.core, &mut self.clients, client, &up.dialog, None);
-            self.core.event(Event::Reanswered { call: key, sdp: body_of(response) });
-            return;
+            up.adopt(&mut self.core, now, key, (None, response), Some(&sdp));
+            let answer = body_of(response);
+            self.core.event(match refresh {
+                true => Event::Refreshed { call: key, sdp: answer },
+                false => Event::Reanswered { call: key, sdp: answer },
+            });
+            return self.reoffer_next(now, key, then);
         }
         if let Some(by) = challenged_by(status)
             && let Some(auth) = &mut up.auth
             && auth.challenged(by, challenges(response, by)).is_ok()
         {
-            up.ours = send_reinvite(&mut self.core, &mut self.clients, now, key, up, ours.sdp, ours.glares);
+            let again = send_reinvite(&mut self.core, &mut self.clients, now, key, up, sdp, glares);
+            up.ours = again.map(|again| Box::new(OurOffer { refresh, then, ..*again }));
             return;
         }
         match status {
-            StatusCode::REQUEST_PENDING if ours.glares < MAX_GLARES => {
+            StatusCode::SESSION_INTERVAL_TOO_SMALL
+                if up.session.as_mut().is_some_and(|session| session.ask.raise(response)) =>
+            {
+                if let Some(auth) = &mut up.auth {
+                    auth.next_request();
+                }
+                let again = send_reinvite(&mut self.core, &mut self.clients, now, key, up, sdp, glares);
+                up.ours = again.map(|again| Box::new(OurOffer { refresh, then, ..*again }));
+            }
+            StatusCode::REQUEST_PENDING if glares < MAX_GLARES => {
                 let wait = glare_wait(&mut self.core, up.we_called);
                 let retry = self.core.arm_call(now + wait, key, CallTimer::OfferRetry);
                 let phase = OfferPhase::Waiting { retry, outdated: false };
-                up.ours = Some(Box::new(OurOffer { sdp: ours.sdp, phase, glares: ours.glares + 1 }));
+                // A change says all that a refresh would.
+                let (sdp, refresh) = then.map_or((sdp, refresh), |change| (change, false));
+                let glares = glares + 1;
+                up.ours = Some(Box::new(OurOffer { sdp, phase, glares, refresh, then: None }));
             }
             // The dialog is gone on the other side (RFC 3261 §12.2.1.2).
-            StatusCode::CALL_DOES_NOT_EXIST | StatusCode::REQUEST_TIMEOUT => {
+            status if is_gone(status) && refresh => self.end_and_leave(now, key, EndCause::SessionExpired),
+            status if is_gone(status) => {
                 let reason = status.reason().to_owned();
-                self.end_and_leave(now, key, EndCause::Rejected { status: status.as_u16(), reason });
+                self.end_and_leave(now, key, EndCause::rejected(status.as_u16(), reason));
+            }
+            _ if refresh => {
+                if let Some(session) = &mut up.session {
+                    session.retry(&mut self.core, now, key, retry_after(response));
+                }
+                self.reoffer_next(now, key, then);
             }
             _ => self.core.event(Event::ReofferRefused { call: key, status: status.as_u16() }),
+        }
+    }
+
+    /// The owner's session change that has waited for a refresh of ours.
+    fn reoffer_next(&mut self, now: Instant, key: CallKey, sdp: Option<Bytes>) {
+        let Some(sdp) = sdp else { return };
+        // The call is up and nothing is open: the refresh was, until now.
+        if self.send_reoffer(now, key, sdp).is_err() {
+            self.core.event(Event::ReofferRefused { call: key, status: 491 });
         }
     }
 
@@ -102,8 +143,13 @@ impl Endpoint {
     /// Our re-INVITE rings for too long: withdrawn.
     pub(crate) fn reoffer_limit(&mut self, now: Instant, key: CallKey) {
         let Some(State::Up(up)) = self.calls.state(key) else { return };
-        if let Some(OfferPhase::Sent { invite, .. }) = up.ours.take().map(|ours| ours.phase) {
-            withdraw(&mut self.core, &mut self.clients, now, invite);
+        let Some(ours) = up.ours.take() else { return };
+        let OurOffer { phase: OfferPhase::Sent { invite, .. }, refresh, then, .. } = *ours else { return };
+        withdraw(&mut self.core, &mut self.clients, now, invite);
+        if let Some(session) = up.session.as_mut().filter(|_| refresh) {
+            session.retry(&mut self.core, now, key, None);
+        }
+        if !refresh || then.is_some() {
             self.core.event(Event::ReofferRefused { call: key, status: 408 });
         }
     }
@@ -119,11 +165,16 @@ impl Endpoint {
             up.ours = Some(Box::new(OurOffer { phase: OfferPhase::Waiting { retry, outdated }, ..*ours }));
             return;
         }
+        let OurOffer { sdp, glares, refresh, .. } = *ours;
         if outdated {
-            self.core.event(Event::ReofferDue { call: key });
+            // A change is a refresh too: only the owner's own is still due.
+            if !refresh {
+                self.core.event(Event::ReofferDue { call: key });
+            }
             return;
         }
-        up.ours = send_reinvite(&mut self.core, &mut self.clients, now, key, up, ours.sdp, ours.glares);
+        let again = send_reinvite(&mut self.core, &mut self.clients, now, key, up, sdp, glares);
+        up.ours = again.map(|again| Box::new(OurOffer { refresh, ..*again }));
     }
 }
 
@@ -144,12 +195,12 @@ impl Up {
 }
 
 impl OurOffer {
-    fn is_sent(&self, client: ClientKey) -> bool {
+    pub(super) fn is_sent(&self, client: ClientKey) -> bool {
         matches!(self.phase, OfferPhase::Sent { invite, .. } if invite == client)
     }
 }
 
-fn send_reinvite(
+pub(super) fn send_reinvite(
     core: &mut Core,
     clients: &mut Clients,
     now: Instant,
@@ -160,20 +211,24 @@ fn send_reinvite(
 ) -> Option<Box<OurOffer>> {
     let branch = core.random.branch();
     let cseq = up.dialog.next_local_seq();
-    let headers = match &mut up.auth {
-        Some(auth) => {
-            let cnonce = core.random.tag();
-            auth.headers("INVITE", &up.dialog.next_hop(core.config.contact).uri, &sdp, &cnonce)
-        }
-        None => Vec::new(),
-    };
+    let mut headers = up.session.as_ref().map_or_else(Vec::new, |session| session.lines());
+    if let Some(auth) = &mut up.auth {
+        let cnonce = core.random.tag();
+        headers.extend(auth.headers("INVITE", &up.dialog.next_hop(core.config.contact).uri, &sdp, &cnonce));
+    }
     let message =
         compose::in_dialog(&core.config, &up.dialog, &Method::Invite, (cseq, &branch), &headers, Some(&sdp))?;
     let invite = ClientKey::new(&core.random, &branch, &Method::Invite);
     clients.start(core, now, invite, Purpose::Reinvite, Some(key), message);
     // Longer than timer B, so silence is told from ringing.
     let limit = core.arm_call(now + core.config.timers.timeout() * 2, key, CallTimer::OfferLimit);
-    Some(Box::new(OurOffer { sdp, phase: OfferPhase::Sent { invite, limit }, glares }))
+    Some(Box::new(OurOffer {
+        sdp,
+        phase: OfferPhase::Sent { invite, limit },
+        glares,
+        refresh: false,
+        then: None,
+    }))
 }
 
 /// Sends the ACK of a 2xx inside `dialog` and keeps it for retransmissions. Tells whether it could.
@@ -195,7 +250,7 @@ pub(super) fn acknowledge(
 }
 
 /// RFC 3261 §14.1: the caller waits 2.1 to 4 s, the callee up to 2 s, in steps of 10 ms.
-fn glare_wait(core: &mut Core, we_called: bool) -> Duration {
+pub(super) fn glare_wait(core: &mut Core, we_called: bool) -> Duration {
     let steps = if we_called { 210 + core.random.below(191) } else { core.random.below(201) };
     Duration::from_millis(10 * u64::from(steps.max(1)))
 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::call::{CallTimer, Unacked, Up};
 use super::compose::{self, ResponseHead};
+use super::session_timer::Terms;
 use super::uac::body_of;
 use super::uas::record_route;
 use super::{CallKey, EndCause, Event};
@@ -77,6 +78,8 @@ impl Endpoint {
 /// What a 2xx of ours is.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SuccessKind {
+    /// The session timer that it starts.
+    pub(crate) terms: Option<Terms>,
     /// It opens the call.
     pub(crate) initial: bool,
     /// Its SDP is an offer: the request had none.
@@ -92,18 +95,21 @@ pub(crate) fn send_success(
     key: CallKey,
     up: &mut Up,
     (server, head, cseq): (ServerKey, &ResponseHead, u32),
-    sdp: &Bytes,
-    SuccessKind { initial, offers }: SuccessKind,
+    sdp: Option<&Bytes>,
+    SuccessKind { terms, initial, offers }: SuccessKind,
 ) {
     let contact = compose::contact(&core.config);
+    let extra = compose::extension_lines(&core.config, terms);
     let mut lines = if initial { record_route(&up.dialog) } else { Vec::new() };
     lines.extend([
         ("Contact", contact.as_str()),
         ("Allow", compose::allow(&core.config)),
         ("Server", &core.config.user_agent),
     ]);
-    let response = head.response(200, "OK", &lines, Some(sdp));
+    lines.extend(extra.iter().map(|(name, value)| (*name, value.as_str())));
+    let response = head.response(200, "OK", &lines, sdp);
     servers.reply(core, now, server, Reply::Success, response.clone());
+    up.agree(core, now, key, terms, sdp);
     let timers = core.config.timers;
     up.unacked = Some(Box::new(Unacked {
         cseq,

@@ -8,6 +8,7 @@ use super::bye::send_bye;
 use super::call::{Call, CallTimer, Calling, Early, Outbound, State, Up};
 use super::delayed;
 use super::reoffer::acknowledge;
+use super::session_timer::Ask;
 use super::{CallKey, Dial, DialError, EndCause, Event, compose, guard};
 use crate::auth::{AuthSession, ChallengedBy};
 use crate::dialog::Dialog;
@@ -17,6 +18,12 @@ use crate::tx::{ClientKey, ClientTx, Clients, Purpose, Withdrawal};
 
 /// 2xx of different forks of one INVITE that are remembered.
 const MAX_FORKS: usize = 16;
+
+/// Contacts of a 3xx that are told.
+const MAX_REDIRECTIONS: usize = 8;
+
+/// The longest URI of such a contact, bytes.
+const MAX_URI: usize = 512;
 
 impl Endpoint {
     pub(crate) fn place_call(&mut self, now: Instant, dial: Dial) -> Result<CallKey, DialError> {
@@ -57,10 +64,8 @@ impl Endpoint {
         };
         match calling {
             _ if status == StatusCode::TRYING => {}
-            Some((key, calling)) if status.is_provisional() => {
-                note_early_dialog(calling, response);
-                let early_media = body_of(response);
-                self.core.event(Event::Ringing { call: key, status: status.as_u16(), early_media });
+            Some((key, _)) if status.is_provisional() => {
+                self.early_response(now, (client, key), response, status);
             }
             Some((key, _)) if status.is_success() => self.call_answered(now, client, key, response),
             Some((key, _)) => self.call_refused(now, key, response, status),
@@ -71,11 +76,12 @@ impl Endpoint {
 
     /// The first 2xx: the call is up. ACK, unless the 2xx brings an offer that is to be answered in it.
     fn call_answered(&mut self, now: Instant, client: ClientKey, key: CallKey, response: &Message) {
-        let Some(Call { mut name, state: State::Calling(calling) }) = self.calls.take(&mut self.core, key)
+        let Some(Call { mut name, state: State::Calling(mut calling) }) =
+            self.calls.take(&mut self.core, key)
         else {
             return;
         };
-        let sdp = body_of(response);
+        let mut sdp = body_of(response);
         let ack_is_owed = calling.outbound.offer.is_none() && sdp.is_some();
         let dialog = match ack_is_owed {
             true => self.dialog_of(client, response),
@@ -85,9 +91,17 @@ impl Endpoint {
             name.end(&mut self.core, EndCause::ProtocolError { what: "Malformed 2xx" });
             return;
         };
-        let early = calling.early.iter().find(|early| early.remote_tag == dialog.remote_tag);
-        dialog.remote_seq = early.and_then(|early| early.remote_seq);
+        if let Some(early) = calling.early(&dialog.remote_tag.clone()) {
+            dialog.remote_seq = early.remote_seq;
+            if let Some(confirmed) = early.confirmed.take() {
+                dialog.local_seq = confirmed.dialog.local_seq;
+                // An answer came already: what the 2xx says is no other (RFC 3261 §13.2.1).
+                sdp = confirmed.answer.or(sdp);
+            }
+        }
         let mut up = Up::new(dialog, true, calling.auth);
+        let sent = calling.outbound.offer.as_ref();
+        up.adopt(&mut self.core, now, key, (calling.outbound.ask, response), sent);
         if ack_is_owed {
             up.ack_owed = Some(delayed::owe_ack(&mut self.core, now, key, client));
         }
@@ -114,7 +128,8 @@ impl Endpoint {
             return;
         }
         if let Some(mut dialog) = self.acknowledge(client, response) {
-            send_bye(&mut self.core, &mut self.clients, now, None, &mut dialog, None);
+            let reason = self.clients.get(client).and_then(|tx| tx.reason.clone());
+            send_bye(&mut self.core, &mut self.clients, now, None, &mut dialog, (None, reason.as_deref()));
         }
     }
 
@@ -136,23 +151,25 @@ impl Endpoint {
         if let Some(challenged) = challenged_by(status)
             && let Some(auth) = &mut calling.auth
             && auth.challenged(challenged, challenges(response, challenged)).is_ok()
+            && invite_again(&mut self.core, &mut self.clients, now, key, calling)
         {
-            calling.cseq += 1;
-            calling.early.clear();
-            let cnonce = self.core.random.tag();
-            let outbound = &calling.outbound;
-            let body = outbound.offer.as_deref().unwrap_or_default();
-            let headers = auth.headers("INVITE", &outbound.target, body, &cnonce);
-            let sent =
-                send_invite(&mut self.core, &mut self.clients, now, key, outbound, calling.cseq, &headers);
-            if let Some(client) = sent {
-                calling.invite = client;
+            return;
+        }
+        // A longer session timer (RFC 4028 §7.3).
+        if status == StatusCode::SESSION_INTERVAL_TOO_SMALL
+            && calling.outbound.ask.as_mut().is_some_and(|ask| ask.raise(response))
+        {
+            if let Some(auth) = &mut calling.auth {
+                auth.reuse();
+            }
+            if invite_again(&mut self.core, &mut self.clients, now, key, calling) {
                 return;
             }
         }
         let reason = response.reason().map(ToString::to_string).filter(|reason| !reason.is_empty());
         let reason = reason.unwrap_or_else(|| status.reason().to_owned());
-        self.drop_call(key, EndCause::Rejected { status: status.as_u16(), reason });
+        let contacts = if status.is_redirection() { redirections(response) } else { Vec::new() };
+        self.drop_call(key, EndCause::Rejected { status: status.as_u16(), reason, contacts });
     }
 
     /// Gives up a call that has not been answered: CANCEL now or at the first provisional response; a 2xx that crosses
@@ -163,6 +180,16 @@ impl Endpoint {
             withdraw(&mut self.core, &mut self.clients, now, client);
         }
         self.drop_call(key, cause);
+    }
+
+    /// The same, and the peer is told why.
+    pub(crate) fn give_up_because(&mut self, now: Instant, key: CallKey, reason: Box<str>) {
+        if let Some(State::Calling(calling)) = self.calls.state(key)
+            && let Some(tx) = self.clients.get_mut(calling.invite)
+        {
+            tx.reason = Some(reason);
+        }
+        self.give_up(now, key, EndCause::LocalCancel);
     }
 
     /// Ends a call without further signalling.
@@ -198,11 +225,35 @@ pub(crate) fn withdraw(core: &mut Core, clients: &mut Clients, now: Instant, cli
 fn send_cancel(core: &mut Core, clients: &mut Clients, now: Instant, client: ClientKey) {
     let Some(tx) = clients.get_mut(client) else { return };
     tx.withdrawal = Withdrawal::Sent;
-    let (destination, Some(cancel)) = (tx.destination, compose::cancel(&tx.request)) else { return };
+    let (destination, Some(cancel)) = (tx.destination, compose::cancel(&tx.request, tx.reason.as_deref()))
+    else {
+        return;
+    };
     let branch = compose::own(&cancel).and_then(|cancel| cancel.top_via().ok()?.branch);
     let key = ClientKey::new(&core.random, branch.as_deref().unwrap_or(""), &Method::Cancel);
     clients.start(core, now, key, Purpose::Cancel, None, (destination, cancel));
     clients.limit_withdrawn(core, now, client);
+}
+
+/// Sends the INVITE with the next CSeq, a new branch and the answers to the challenges so far.
+fn invite_again(
+    core: &mut Core,
+    clients: &mut Clients,
+    now: Instant,
+    key: CallKey,
+    calling: &mut Calling,
+) -> bool {
+    calling.cseq += 1;
+    calling.early.clear();
+    let outbound = &calling.outbound;
+    let cnonce = core.random.tag();
+    let headers = calling.auth.as_mut().map_or_else(Vec::new, |auth| {
+        auth.headers("INVITE", &outbound.target, outbound.offer.as_deref().unwrap_or_default(), &cnonce)
+    });
+    let sent = send_invite(core, clients, now, key, outbound, calling.cseq, &headers);
+    let Some(client) = sent else { return false };
+    calling.invite = client;
+    true
 }
 
 fn send_invite(
@@ -221,20 +272,10 @@ fn send_invite(
     Some(key)
 }
 
-fn outbound(core: &mut Core, dial: Dial) -> Outbound {
+fn outbound(core: &mut Core, mut dial: Dial) -> Outbound {
     let config = &core.config;
-    let ours = || {
-        let host = config.from_host.clone().unwrap_or_else(|| config.contact.to_string());
-        match &config.contact_user {
-            Some(user) => format!("<sip:{user}@{host}>"),
-            None => format!("<sip:{host}>"),
-        }
-    };
-    let from = match dial.from {
-        Some(from) if from.contains('<') => from,
-        Some(from) => format!("<{from}>"),
-        None => ours(),
-    };
+    let from = dial.caller(config);
+    let headers = dial.further_headers();
     let host = config.contact.ip().to_string().replace(':', "-");
     let local_tag = core.random.tag();
     Outbound {
@@ -243,18 +284,35 @@ fn outbound(core: &mut Core, dial: Dial) -> Outbound {
         from: format!("{from};tag={local_tag}"),
         local_tag,
         call_id: dial.call_id.unwrap_or_else(|| format!("{}@{host}", core.random.uuid4())),
-        headers: dial.headers,
+        headers,
         offer: dial.offer,
+        ask: config.session_timer.as_ref().map(Ask::first),
     }
 }
 
+/// The contacts of a 3xx that can be dialled, best first (RFC 3261 §8.1.3.4). Their headers part is left out.
+fn redirections(response: &Message) -> Vec<String> {
+    let addrs = response.contacts().filter_map(Result::ok);
+    let mut found: Vec<(f32, String)> = addrs
+        .filter_map(|contact| {
+            let addr = contact.addr()?;
+            let uri = addr.uri.split('?').next().filter(|uri| uri.len() <= MAX_URI && guard::is_uri(uri))?;
+            let q = addr.params.get("q").and_then(|q| q.trim().parse().ok()).unwrap_or(1.0);
+            Some((q, uri.to_owned()))
+        })
+        .take(MAX_REDIRECTIONS)
+        .collect();
+    found.sort_by(|one, other| other.0.total_cmp(&one.0));
+    found.into_iter().map(|(_, uri)| uri).collect()
+}
+
 /// A provisional response with a To tag makes an early dialog (RFC 3261 §12.1).
-fn note_early_dialog(calling: &mut Calling, response: &Message) {
+pub(super) fn note_early_dialog(calling: &mut Calling, response: &Message) {
     let Ok(to) = response.to() else { return };
     let Some(tag) = to.tag() else { return };
     let known = calling.early.iter().any(|early| *early.remote_tag == *tag);
     if !known && calling.early.len() < MAX_FORKS {
-        calling.early.push(Early { remote_tag: tag.into(), remote_seq: None });
+        calling.early.push(Early { remote_tag: tag.into(), remote_seq: None, confirmed: None });
     }
 }
 

@@ -8,15 +8,17 @@ use bytes::Bytes;
 
 use super::call::{Call, CallTimer, Ringing, State, Up};
 use super::compose::{self, ResponseHead, SDP};
+use super::reliable::{Reliability, abandon_early_offer};
+use super::session_timer::Terms;
 use super::success::{SuccessKind, send_success};
 use super::{CallError, CallKey, EndCause, Event, Incoming, Party, Rejection, guard};
 use crate::dialog::Dialog;
-use crate::endpoint::{Endpoint, Fault};
+use crate::endpoint::{Endpoint, EndpointConfig, Fault};
 use crate::msg::{HeaderName, Message, NameAddr, ResponseBuilder, Scheme, StatusCode, Uri, Via};
 use crate::tx::{Reply, ServerKey};
 
 /// How often a provisional response above 100 is repeated (RFC 3261 §13.3.1.1).
-const REFRESH: Duration = Duration::from_secs(60);
+pub(super) const REFRESH: Duration = Duration::from_secs(60);
 
 impl Endpoint {
     /// An INVITE outside a dialog, not seen before.
@@ -29,8 +31,9 @@ impl Endpoint {
         server: ServerKey,
     ) -> Result<(), Fault> {
         check_request_uri(request)?;
-        check_require(request)?;
+        check_require(&self.core.config, request)?;
         check_accept(request)?;
+        let terms = Terms::of(&self.core.config, request, None)?;
         let offer = sdp_of(request)?;
         let (Ok(from), Ok(to), Ok(call_id)) = (request.from(), request.to(), request.call_id()) else {
             return Err(Fault::new(StatusCode::BAD_REQUEST));
@@ -62,9 +65,12 @@ impl Endpoint {
         let ringing = Ringing {
             dialog,
             invite: server,
+            cseq,
             head,
             has_offer: offer.is_some(),
+            terms,
             provisional: Bytes::new(),
+            reliability: Reliability::of(&mut self.core, request),
             refresh: None,
             limit: Some(limit),
         };
@@ -114,6 +120,9 @@ impl Endpoint {
         sdp: Option<&Bytes>,
     ) -> Result<(), CallError> {
         let State::Ringing(ringing) = self.calls.live(key)? else { return Err(CallError::WrongState) };
+        if ringing.reliability.is_some() {
+            return self.send_reliable(now, key, status, sdp);
+        }
         let contact = compose::contact(&self.core.config);
         let mut lines = record_route(&ringing.dialog);
         lines.extend([
@@ -121,6 +130,8 @@ impl Endpoint {
             ("Allow", compose::allow(&self.core.config)),
             ("Server", &self.core.config.user_agent),
         ]);
+        let supported = compose::supported_line(&self.core.config, None);
+        lines.extend(supported.iter().map(|(name, value)| (*name, value.as_str())));
         let response = ringing.head.response(status.as_u16(), status.reason(), &lines, sdp);
         ringing.provisional = response.clone();
         self.core.cancel(ringing.refresh.take());
@@ -131,17 +142,22 @@ impl Endpoint {
 
     /// Sends 200 and waits for the ACK.
     pub(crate) fn send_answer(&mut self, now: Instant, key: CallKey, sdp: &Bytes) -> Result<(), CallError> {
-        if !matches!(self.calls.live(key)?, State::Ringing(_)) {
-            return Err(CallError::WrongState);
+        if self.hold_answer(key, sdp)? {
+            return Ok(());
         }
         let Some(Call { name, state: State::Ringing(ringing) }) = self.calls.take(&mut self.core, key) else {
             return Err(CallError::WrongState);
         };
-        let Ringing { dialog, invite, head, has_offer, .. } = *ringing;
+        let Ringing { dialog, invite, cseq, head, has_offer, terms, reliability, .. } = *ringing;
         let mut up = Box::new(Up::new(dialog, false, None));
-        let cseq = up.dialog.remote_seq.unwrap_or(0);
-        let kind = SuccessKind { initial: true, offers: !has_offer };
-        send_success(&mut self.core, &mut self.servers, now, key, &mut up, (invite, &head, cseq), sdp, kind);
+        up.late_prack = reliability.as_ref().and_then(|reliability| Some((reliability.awaited()?, cseq)));
+        let answered = reliability.and_then(|reliability| reliability.answer);
+        let kind = SuccessKind { terms, initial: true, offers: !has_offer };
+        let body = if answered.is_some() { None } else { Some(sdp) };
+        send_success(&mut self.core, &mut self.servers, now, key, &mut up, (invite, &head, cseq), body, kind);
+        if let (Some(session), Some(answered)) = (&mut up.session, answered) {
+            session.sdp = answered;
+        }
         self.calls.put(name, State::Up(up));
         Ok(())
     }
@@ -182,8 +198,9 @@ impl Endpoint {
         lines: &[(&str, &str)],
         cause: EndCause,
     ) {
-        let Some(Call { mut name, state }) = self.calls.take(&mut self.core, key) else { return };
-        if let State::Ringing(ringing) = &state {
+        let Some(Call { mut name, mut state }) = self.calls.take(&mut self.core, key) else { return };
+        if let State::Ringing(ringing) = &mut state {
+            abandon_early_offer(&mut self.core, &mut self.servers, now, ringing);
             let lines: Vec<_> =
                 lines.iter().copied().chain([("Server", self.core.config.user_agent.as_str())]).collect();
             let response = ringing.head.response(status.as_u16(), reason, &lines, None);
@@ -228,6 +245,9 @@ impl Endpoint {
     }
 
     pub(crate) fn refresh_provisional(&mut self, now: Instant, key: CallKey) {
+        if self.refresh_reliable(now, key) {
+            return;
+        }
         let Some(State::Ringing(ringing)) = self.calls.state(key) else { return };
         ringing.refresh = Some(self.core.arm_call(now + REFRESH, key, CallTimer::Refresh));
         let response = ringing.provisional.clone();
@@ -250,13 +270,15 @@ pub(crate) fn check_request_uri(request: &Message) -> Result<(), Fault> {
     }
 }
 
-/// 420 for every extension that is required: none is supported (RFC 3261 §8.2.2.3).
-pub(crate) fn check_require(request: &Message) -> Result<(), Fault> {
-    let required: Vec<_> = request.require().map(|tag| tag.to_string()).collect();
-    if required.is_empty() {
+/// 420 for every extension that is required and not known (RFC 3261 §8.2.2.3).
+pub(crate) fn check_require(config: &EndpointConfig, request: &Message) -> Result<(), Fault> {
+    let known = |tag: &str| compose::option_tags(config).any(|known| known.eq_ignore_ascii_case(tag));
+    let unknown = request.require().filter(|tag| !known(tag)).map(|tag| tag.to_string());
+    let unknown: Vec<_> = unknown.collect();
+    if unknown.is_empty() {
         return Ok(());
     }
-    Err(Fault::new(StatusCode::BAD_EXTENSION).header(HeaderName::Unsupported, required.join(", ")))
+    Err(Fault::new(StatusCode::BAD_EXTENSION).header(HeaderName::Unsupported, unknown.join(", ")))
 }
 
 /// 406 when SDP is not among what the caller takes in a response (RFC 3261 §20.1).

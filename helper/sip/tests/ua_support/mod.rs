@@ -115,6 +115,11 @@ impl Bench {
         assert!(self.events.is_empty(), "events: {:#?}", self.events);
     }
 
+    /// Nothing was sent.
+    pub fn assert_no_more_sent(&self) {
+        assert!(self.sent.is_empty(), "sent: {:#?}", self.sent);
+    }
+
     /// Nothing was reported.
     pub fn assert_no_events(&self) {
         assert!(self.events.is_empty(), "events: {:#?}", self.events);
