@@ -52,6 +52,7 @@ const CASES: &[Case] = &[
     ("SIP_AUTH_ALGORITHMS", "MD5", &[], |c| c.sip.auth_algorithms == [sip::auth::Algorithm::Md5]),
     ("SIP_AUTH_REALM", "example.com", &[], |c| c.sip.auth_realm == "example.com"),
     ("SIP_ALLOWED_PEERS", "10.0.0.0/8, 192.0.2.1", &[], |c| c.sip.allowed_peers.len() == 2),
+    ("SIP_SESSION_EXPIRES", "90", &[], |c| c.sip.session_expires == Some(Duration::from_secs(90))),
     ("TLS_CERT", "a.pem", &[("TLS_KEY", "b.pem")], |c| {
         c.ws.tls.as_ref().is_some_and(|tls| tls.cert.ends_with("a.pem"))
     }),

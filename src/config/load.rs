@@ -124,6 +124,7 @@ fn read_sip(reader: &mut Reader<'_>) -> SipConfig {
     let allowed_peers = reader.read_optional("SIP_ALLOWED_PEERS", parse::peers).unwrap_or_default();
     SipConfig {
         allowed_peers,
+        session_expires: reader.read("SIP_SESSION_EXPIRES", parse::session_expires),
         auth_realm,
         auth_algorithms,
         auth_users,

@@ -92,6 +92,9 @@ pub struct SipConfig {
     pub auth_algorithms: Vec<Algorithm>,
     /// Who may speak SIP with us besides the PBX; empty = anybody. `SIP_ALLOWED_PEERS`.
     pub allowed_peers: Vec<PeerNet>,
+    /// How long a call may go without a sign of life of the signalling (RFC 4028); `None` = for ever.
+    /// `SIP_SESSION_EXPIRES`.
+    pub session_expires: Option<Duration>,
 }
 
 /// Somebody who may send SIP requests.
@@ -308,6 +311,7 @@ impl Config {
                 password: None,
                 register: false,
                 allowed_peers: Vec::new(),
+                session_expires: Some(Duration::from_secs(1800)),
                 auth_users: Vec::new(),
                 auth_realm: "sip-relay".to_owned(),
                 auth_algorithms: vec![Algorithm::Md5, Algorithm::Sha256],

@@ -55,6 +55,15 @@ pub(super) fn seconds_or_none(text: &str) -> Parsed<Option<Duration>> {
     }
 }
 
+/// The interval of a session timer, whole seconds (RFC 4028 §4: 90 at least); 0 is none.
+pub(super) fn session_expires(text: &str) -> Parsed<Option<Duration>> {
+    match text.parse() {
+        Ok(0) => Ok(None),
+        Ok(seconds @ 90..=86_400) => Ok(Some(Duration::from_secs(seconds))),
+        _ => Err("expected whole seconds from 90 to 86400, or 0 for no session timer".to_owned()),
+    }
+}
+
 /// Seconds rounded to milliseconds. Only digits and a point: no sign, exponent, `inf` or `nan`.
 fn duration(text: &str) -> Option<Duration> {
     const WEEK: f64 = 604_800.0;

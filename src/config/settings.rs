@@ -37,6 +37,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("SIP_AUTH_REALM", "sip-relay"),
     setting("SIP_AUTH_ALGORITHMS", "MD5,SHA-256"),
     setting("SIP_ALLOWED_PEERS", ""),
+    setting("SIP_SESSION_EXPIRES", "1800"),
     setting("WS_HOST", "127.0.0.1"),
     setting("WS_PORT", "8080"),
     setting("WS_MODE", "classic"),

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use sip::{AuthServer, EndpointConfig};
+use sip::{AuthServer, EndpointConfig, Reliable, SessionTimer};
 
 use super::{
     call::CallSettings,
@@ -19,6 +19,9 @@ use crate::{
 pub fn endpoint_config(config: &Config, address: SocketAddr) -> EndpointConfig {
     let mut endpoint = EndpointConfig::new(SocketAddr::new(config.sip.advertised_ip, address.port()));
     endpoint.auth = auth_server(config);
+    endpoint.session_timer =
+        config.sip.session_expires.map(|expires| SessionTimer { expires, ..SessionTimer::default() });
+    endpoint.reliable = Reliable::Supported;
     endpoint
 }
 
