@@ -39,7 +39,7 @@ use std::{
 use tokio::runtime::Handle;
 
 pub use self::{
-    audio::{AudioChunk, AudioFrame, DtmfEvent, OutboundAudio},
+    audio::{AudioChunk, AudioFrame, OutboundAudio},
     capability::VoiceCapability,
     config::{BargeInConfig, SipBackendConfig},
     dial::DialOptions,
@@ -55,6 +55,7 @@ use self::{
     ear::SessionEar,
     registry::Registry,
 };
+pub use crate::engine::DtmfEvent;
 use crate::{engine::Engine, relay::message::CallCommand};
 
 /// See the [module's documentation](self). A handle: every clone is the same backend.

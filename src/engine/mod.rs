@@ -39,9 +39,9 @@ use crate::{
     config::{LostAction, route_source},
     relay::{
         call::CallSettings,
-        message::{CallHandle, Census, CensusRequest, ClientId, DialOptions, Dismiss, RtpForm, Shutdown},
+        message::{CallHandle, ClientId, DialOptions, Dismiss, RtpForm, Shutdown},
         rtp_ports::RtpPorts,
-        rtp_session::MediaSettings,
+        rtp_session::{Hearing, MediaSettings},
         sip_listener::{Door, Peers},
         stack::{Stack, bind_sip},
         switchboard::{Switchboard, SwitchboardSettings},
@@ -178,7 +178,11 @@ impl Engine {
                 call: call.clone(),
             },
             call,
-            media: Arc::new(MediaSettings { session: settings.media }),
+            media: Arc::new(MediaSettings {
+                session: settings.media,
+                hearing: Hearing::default(),
+                stereo: false,
+            }),
             insider: Some(agent::introduction(client, &agent, form)),
             recorder: None,
             metrics: runtime.metrics.clone(),
@@ -202,21 +206,19 @@ impl Engine {
         self.client
     }
 
-    /// Places a call; returns when it exists. `phone` is the number at the trunk, unless the options name a target.
-    /// A call that nobody waits for any more by then is hung up.
+    /// Places a call as soon as the future is polled; resolves when it exists. `phone` is the number at the trunk, unless the
+    /// options name a target. A call that nobody waits for any more by then is hung up.
     pub fn dial(
         &self,
         phone: String,
         options: DialOptions,
     ) -> impl Future<Output = Result<CallHandle, Refused>> + Send + use<> {
-        let (asked, answer) = oneshot::channel();
-        self.agent.do_send(Place { phone, options: Box::new(options), asked });
-        async { answer.await.unwrap_or_else(|_| Err(Refused::gone())) }
-    }
-
-    /// What exists right now; all zero when nothing does.
-    pub async fn census(&self) -> Census {
-        self.switchboard.send(CensusRequest).await.unwrap_or_default()
+        let (agent, (asked, answer)) = (self.agent.clone(), oneshot::channel());
+        let place = Place { phone, options: Box::new(options), asked };
+        async move {
+            agent.do_send(place);
+            answer.await.unwrap_or_else(|_| Err(Refused::gone()))
+        }
     }
 
     /// Ends every call, gives the registration up, and resolves when the sockets are closed.
@@ -242,7 +244,7 @@ impl Drop for Engine {
     fn drop(&mut self) {
         if !self.stopped {
             // Nobody waits for it.
-            let _ = self.put_away();
+            drop(self.put_away());
         }
     }
 }
@@ -279,7 +281,7 @@ pub fn call_settings(codecs: Vec<Codec>, answer_after: Option<Duration>) -> Call
 mod tests {
     use std::{net::Ipv4Addr, net::UdpSocket};
 
-    use model::{audio::SampleRate, command::AgentPayload, event::Event, id::CallId};
+    use model::{audio::SampleRate, call::EndLabel, command::AgentPayload, event::Event, id::CallId};
     use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
     use super::*;
@@ -373,11 +375,10 @@ mod tests {
 
         call.commands.do_send(CallCommand::Hangup);
         let over = until(&mut at_callee, |news| match news {
-            News::Over { was_up, reason, .. } => Some((was_up, reason)),
+            News::Over { reason, .. } => Some(reason.label),
             _ => None,
         });
-        let (was_up, reason) = over.await;
-        assert!(was_up, "{reason}");
+        assert_eq!(over.await, EndLabel::RemoteBye);
 
         let addresses = [callee.sip_address(), caller.sip_address()];
         let (first, second) = (callee.stop(), caller.stop());
