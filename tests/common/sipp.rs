@@ -36,6 +36,11 @@ impl Sipp {
         self
     }
 
+    /// A caller with this scenario.
+    pub fn calling(dir: &TempDir, scenario: &str) -> Self {
+        Self::new(dir, "caller", scenario)
+    }
+
     fn new(dir: &TempDir, name: &str, scenario: &str) -> Self {
         Self {
             scenario: dir.write(&format!("{name}.xml"), scenario),

@@ -1,0 +1,154 @@
+//! `SippCall` is one call between the relay and a SIPp with a scenario of parts. The signalling is SIPp's, the media the test's.
+
+use std::net::UdpSocket;
+use std::time::Duration;
+
+use super::relay::Relay;
+use super::rtp_end::RtpEnd;
+use super::scenario;
+use super::scene::DIALLED;
+use super::sipp::Sipp;
+use super::temp::TempDir;
+use super::tools::{self, Process};
+use super::ws::WsClient;
+
+/// Who calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// SIPp calls the relay.
+    Caller,
+    /// A client of the relay has it call SIPp.
+    Called,
+}
+
+/// Both, for what does not depend on it.
+pub const ROLES: [Role; 2] = [Role::Caller, Role::Called];
+
+pub struct SippCall {
+    pub relay: Relay,
+    /// A client in multi mode.
+    pub ws: WsClient,
+    /// The media address of the scenario, `{{media_port}}`.
+    pub media: RtpEnd,
+    /// Another one, `{{other_port}}`.
+    pub other: RtpEnd,
+    /// Empty until it is known.
+    pub call_id: String,
+    sipp: Sipp,
+    process: Process,
+    hints: UdpSocket,
+    hinted: u32,
+    // Last: the folder goes after the process.
+    _dir: TempDir,
+}
+
+impl SippCall {
+    /// Starts the relay with these settings, and SIPp with a scenario of `tests/interop`; the call begins. `None` where
+    /// SIPp is not installed.
+    pub fn begin(role: Role, name: &str, settings: &[(&str, &str)]) -> Option<Self> {
+        Self::begin_with(role, name, settings, &[])
+    }
+
+    /// The same with values for the scenario.
+    pub fn begin_with(
+        role: Role,
+        name: &str,
+        settings: &[(&str, &str)],
+        values: &[(&str, String)],
+    ) -> Option<Self> {
+        let programs = tools::find(&["sipp"])?;
+        let (mut media, mut other) = (RtpEnd::bind(true), RtpEnd::bind(true));
+        let up = if role == Role::Caller { "caller_up" } else { "called_up" };
+        let places = [
+            ("up", up.to_owned()),
+            ("media_port", media.address().port().to_string()),
+            ("other_port", other.address().port().to_string()),
+        ];
+        let text = scenario::read(name, &[&places, values].concat());
+        let dir = TempDir::new("sipp");
+        let sipp = if role == Role::Caller { Sipp::calling(&dir, &text) } else { Sipp::called(&dir, &text) };
+        let port = sipp.port.to_string();
+        let server = [("SIP_SERVER_IP", "127.0.0.1"), ("SIP_TRANSFER_PORT", port.as_str())];
+        let relay = Relay::start(&[&server, settings].concat());
+        let ws = WsClient::connect(relay.ws(), "mode=multi");
+        relay.expect_log("clients=1");
+        let rtp = ([127, 0, 0, 1], relay.rtp_range().0).into();
+        (media.to, other.to) = (Some(rtp), Some(rtp));
+        let process = match role {
+            Role::Caller => sipp.start(&programs[0], relay.sip(), "100", 1, 1),
+            Role::Called => sipp.answer(&programs[0], 1),
+        };
+        let hints = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut call = Self {
+            relay,
+            ws,
+            media,
+            other,
+            call_id: String::new(),
+            sipp,
+            process,
+            hints,
+            hinted: 0,
+            _dir: dir,
+        };
+        if role == Role::Called {
+            call.ws.send(&format!("CALL:{DIALLED}"));
+            let calling = call.ws.expect(&format!("CALLING:{DIALLED}##"));
+            call.call_id = id_of(&calling);
+        }
+        Some(call)
+    }
+
+    /// The same, and waits until the call is up.
+    pub fn up(role: Role, name: &str, settings: &[(&str, &str)]) -> Option<Self> {
+        let mut call = Self::begin(role, name, settings)?;
+        call.expect_up(role);
+        Some(call)
+    }
+
+    /// The client is told that it rings, and that it is up.
+    pub fn expect_up(&mut self, role: Role) {
+        let rings = match role {
+            Role::Caller => self.ws.expect("RING_ANS:0903383638##"),
+            Role::Called => self.ws.expect(&format!("RING_ANS:{DIALLED}##")),
+        };
+        self.call_id = id_of(&rings);
+        self.expect("CALL_ANS:{id}");
+    }
+
+    /// Waits for a message of the relay that is exactly this, with the call's id for `{id}`.
+    pub fn expect(&mut self, message: &str) {
+        self.ws.expect_all(&[&message.replace("{id}", &self.call_id)]);
+    }
+
+    /// Sends a command, with the call's id for `{id}`.
+    pub fn send(&self, command: &str) {
+        self.ws.send(&command.replace("{id}", &self.call_id));
+    }
+
+    /// Has the scenario go on (`<part name="go"/>`).
+    pub fn go(&mut self) {
+        self.hinted += 1;
+        let n = self.hinted;
+        // SIPp knows its calls by their Call-ID alone.
+        let message = format!(
+            "MESSAGE sip:go@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP {};branch=z9hG4bKgo{n}\r\n\
+             From: <sip:test@127.0.0.1>;tag=go\r\nTo: <sip:sipp@127.0.0.1>\r\nCall-ID: {}\r\n\
+             CSeq: {n} MESSAGE\r\nContent-Length: 0\r\n\r\n",
+            self.hints.local_addr().unwrap(),
+            self.call_id,
+        );
+        self.hints.send_to(message.as_bytes(), ("127.0.0.1", self.sipp.port)).unwrap();
+    }
+
+    /// SIPp has gone through its scenario, nothing was sent twice, and the client's whole log keeps the invariants.
+    pub fn done(mut self) {
+        self.process.expect_success(Duration::from_secs(10));
+        self.sipp.assert_clean(1);
+        self.ws.finish();
+    }
+}
+
+fn id_of(event: &str) -> String {
+    event.split_once("##").expect("{event}:{number}##{call-id}").1.to_owned()
+}
