@@ -42,7 +42,7 @@ use super::{ClientBuilder, SipClientError};
 pub struct SimpleSipClient(super::SimpleSipClient);
 
 impl SimpleSipClient {
-    /// A client of `server`, UDP port 5060. Does nothing until [`connect`](Self::connect).
+    /// A client of `server`, with a UDP port unless that is 5060. Does nothing until [`connect`](Self::connect).
     #[must_use]
     pub fn new(username: &str, password: &str, server: &str) -> Self {
         Self(super::SimpleSipClient::new(username, password, server))

@@ -80,7 +80,7 @@ struct Handle {
 }
 
 impl SimpleSipClient {
-    /// A client of `server`, a host name or an address, UDP port 5060. Does nothing until [`connect`](Self::connect).
+    /// A client of `server`, a host name or an address, with a UDP port unless that is 5060. Does nothing until [`connect`](Self::connect).
     #[must_use]
     pub fn new(username: &str, password: &str, server: &str) -> Self {
         Self::builder(username, password, server).build()

@@ -155,7 +155,7 @@ impl Engine {
 
         let (form, ear): (RtpForm, Box<dyn Ear>) = (settings.form, Box::new(ear));
         let client = agent::next_client();
-        let agent = Agent::start_in_arbiter(&runtime.threads.home, move |_| Agent::new(client, ear, form));
+        let agent = Agent::start_in_arbiter(&runtime.threads.home, move |_| Agent::new(client, ear));
         let call = Arc::new(settings.call);
         let stack = Stack {
             socket,
@@ -176,13 +176,13 @@ impl Engine {
             },
             call,
             media: Arc::new(MediaSettings { session: settings.media }),
+            insider: Some(agent::introduction(client, &agent, form)),
             recorder: None,
             metrics: runtime.metrics.clone(),
             readiness: Default::default(),
         };
         let switchboard = stack.start(&runtime.threads);
         agent.do_send(Join(Exchange {
-            connect: switchboard.clone().recipient(),
             disconnect: switchboard.clone().recipient(),
             place: switchboard.clone().recipient(),
         }));
@@ -199,16 +199,19 @@ impl Engine {
         self.client
     }
 
-    /// Places a call; returns when it exists. `phone` is the number at the trunk, unless the options name a target.
+    /// Places a call as soon as the future is polled; resolves when it exists. `phone` is the number at the trunk, unless the options name a target.
     /// A call that nobody waits for any more by then is hung up.
     pub fn dial(
         &self,
         phone: String,
         options: DialOptions,
     ) -> impl Future<Output = Result<CallHandle, Refused>> + Send + use<> {
-        let (asked, answer) = oneshot::channel();
-        self.agent.do_send(Place { phone, options: Box::new(options), asked });
-        async { answer.await.unwrap_or_else(|_| Err(Refused::gone())) }
+        let (agent, (asked, answer)) = (self.agent.clone(), oneshot::channel());
+        let place = Place { phone, options: Box::new(options), asked };
+        async move {
+            agent.do_send(place);
+            answer.await.unwrap_or_else(|_| Err(Refused::gone()))
+        }
     }
 
     /// What exists right now; all zero when nothing does.
@@ -268,6 +271,7 @@ pub fn call_settings(codecs: Vec<Codec>, answer_after: Option<Duration>) -> Call
         answer_after,
         ring_timeout: Duration::from_secs(180),
         max_duration: None,
+        delayed_offer: true,
     }
 }
 

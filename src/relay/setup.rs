@@ -77,6 +77,7 @@ pub fn call_settings(config: &Config) -> CallSettings {
         answer_after: (config.relay.answer_mode == AnswerMode::Auto).then_some(Duration::ZERO),
         ring_timeout: config.relay.ring_timeout,
         max_duration: config.relay.max_call_duration,
+        delayed_offer: true,
     }
 }
 

@@ -50,6 +50,8 @@ pub struct CallSettings {
     pub ring_timeout: Duration,
     /// How long a call may be up; `None`: for ever.
     pub max_duration: Option<Duration>,
+    /// INVITEs without an offer are taken, and answered with ours; else they are refused like an offer that has nothing.
+    pub delayed_offer: bool,
 }
 
 impl CallSettings {
@@ -129,6 +131,7 @@ impl NewCall {
         settings: &CallSettings,
     ) -> Result<Self, AnswerError> {
         let mut negotiator = settings.negotiator(local);
+        let offer = offer.or((!settings.delayed_offer).then_some(&[]));
         let (agreed, body) = match offer.map(|offer| negotiator.answer(offer)).transpose()? {
             Some((agreed, answer)) => (Some(Box::new(agreed)), answer),
             None => (None, negotiator.offer()),
