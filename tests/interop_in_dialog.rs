@@ -9,8 +9,11 @@
 
 mod common;
 
+use common::rtp_end::RtpEnd;
 use common::sipp_call::{ROLES, SippCall};
-use common::{WAIT, eventually};
+use common::ws::{WsClient, multi_rtp};
+use common::{WAIT, eventually, scene};
+use testkit::tone;
 
 /// Longer than two packets are apart, on a busy machine.
 const SILENT: std::time::Duration = std::time::Duration::from_millis(200);
@@ -85,7 +88,91 @@ fn both_sides_hold_at_once_and_each_in_its_turn_after_that() {
     }
 }
 
+#[test]
+fn transfer_is_reported_and_its_success_ends_the_call() {
+    for role in ROLES {
+        let Some(mut call) = SippCall::up(role, "transfer", &[]) else { return };
+        call.send("TRANSFER:{id}##0987654321");
+        for progress in ["100 Trying", "180 Ringing", "200 OK"] {
+            call.expect(&format!("TRANSFER:{{id}}##{progress}"));
+        }
+        call.expect("BYE:{id}");
+        call.done();
+    }
+}
+
+#[test]
+fn transfer_that_is_refused_or_fails_leaves_the_call() {
+    for role in ROLES {
+        let Some(mut call) = SippCall::up(role, "transfer_refused", &[]) else { return };
+        call.send("TRANSFER:{id}##0987654321");
+        call.expect("ERROR:403 Forbidden##TRANSFER");
+        assert!(is_heard(&mut call));
+        call.send("TRANSFER:{id}##0987654321");
+        call.expect("TRANSFER:{id}##100 Trying");
+        call.expect("TRANSFER:{id}##480 Temporarily Unavailable");
+        assert!(is_heard(&mut call));
+        call.send("BYE:{id}");
+        call.expect("BYE:{id}");
+        call.done();
+    }
+}
+
+#[test]
+fn far_end_that_asks_for_a_transfer_is_declined() {
+    for role in ROLES {
+        let Some(mut call) = SippCall::up(role, "refer", &[]) else { return };
+        call.go();
+        // It hangs up after the 603.
+        call.expect("BYE:{id}");
+        call.done();
+    }
+}
+
+#[test]
+fn media_follows_to_a_new_address_and_codec() {
+    for role in ROLES {
+        let Some(mut call) = SippCall::up(role, "media_moves", &[]) else { return };
+        talk(&call.ws, &call.call_id, &mut call.media);
+        for (moved, payload_type) in [(true, 0), (true, 8), (false, 0)] {
+            call.go();
+            let (here, there) = match moved {
+                true => (&mut call.other, &mut call.media),
+                false => (&mut call.media, &mut call.other),
+            };
+            here.payload_type = payload_type;
+            let reaches = || here.arrivals().last().is_some_and(|a| a.packet.payload_type == payload_type);
+            assert!(eventually(WAIT, reaches), "moved: {moved}, payload type {payload_type}");
+            here.next_packets(5);
+            let left = there.arrivals().len();
+            talk(&call.ws, &call.call_id, here);
+            assert_eq!(there.arrivals().len(), left, "nothing goes to the old address");
+        }
+        call.go();
+        call.expect("BYE:{id}");
+        call.done();
+    }
+}
+
 // ---- helpers ----
+
+/// Each side says a tone, and the other one hears it.
+fn talk(ws: &WsClient, call_id: &str, media: &mut RtpEnd) {
+    let before = ws.expect_rtp(0, WAIT).len();
+    media.send_pcm(&tone::tone(600.0, 8000, 400));
+    let messages = ws.expect_rtp(before + 15, WAIT).split_off(before);
+    let heard: Vec<i16> = messages.iter().flat_map(|(_, message)| multi_rtp(message).1).collect();
+    let loud: Vec<i16> =
+        heard.chunks(160).filter(|frame| !tone::is_silence(frame)).flatten().copied().collect();
+    assert!(tone::is_tone(&loud, 8000, 600.0, 2.0), "heard {:?} Hz of 600", tone::dominant_frequency(&loud, 8000));
+
+    let before = media.arrivals().len();
+    ws.send_pcm(call_id, &tone::tone(440.0, 8000, 400));
+    let payload_type = media.payload_type;
+    let heard = || scene::loud(&media.arrivals()[before..], payload_type);
+    assert!(eventually(WAIT, || heard().len() >= 3000), "{} of 3200 samples", heard().len());
+    assert!(tone::is_tone(&heard(), 8000, 440.0, 2.0), "{:?} Hz of 440", tone::dominant_frequency(&heard(), 8000));
+}
 
 /// The far end says something: whether the client hears it.
 fn is_heard(call: &mut SippCall) -> bool {

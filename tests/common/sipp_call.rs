@@ -3,6 +3,8 @@
 use std::net::UdpSocket;
 use std::time::Duration;
 
+use testkit::rtp::Stream;
+
 use super::relay::Relay;
 use super::rtp_end::RtpEnd;
 use super::scenario;
@@ -30,7 +32,7 @@ pub struct SippCall {
     pub ws: WsClient,
     /// The media address of the scenario, `{{media_port}}`.
     pub media: RtpEnd,
-    /// Another one, `{{other_port}}`.
+    /// Another one with a stream of its own, `{{other_port}}`.
     pub other: RtpEnd,
     /// Empty until it is known.
     pub call_id: String,
@@ -74,6 +76,7 @@ impl SippCall {
         relay.expect_log("clients=1");
         let rtp = ([127, 0, 0, 1], relay.rtp_range().0).into();
         (media.to, other.to) = (Some(rtp), Some(rtp));
+        *other.stream() = Stream::new(0, 0x6f74_6872, 7_000, 90_000);
         let process = match role {
             Role::Caller => sipp.start(&programs[0], relay.sip(), "100", 1, 1),
             Role::Called => sipp.answer(&programs[0], 1),
