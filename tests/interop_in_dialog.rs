@@ -9,11 +9,8 @@
 
 mod common;
 
-use common::rtp_end::RtpEnd;
-use common::sipp_call::{ROLES, SippCall};
-use common::ws::{WsClient, multi_rtp};
-use common::{WAIT, eventually, scene};
-use testkit::tone;
+use common::sipp_call::{ROLES, SippCall, talk};
+use common::{WAIT, eventually};
 
 /// Longer than two packets are apart, on a busy machine.
 const SILENT: std::time::Duration = std::time::Duration::from_millis(200);
@@ -155,24 +152,6 @@ fn media_follows_to_a_new_address_and_codec() {
 }
 
 // ---- helpers ----
-
-/// Each side says a tone, and the other one hears it.
-fn talk(ws: &WsClient, call_id: &str, media: &mut RtpEnd) {
-    let before = ws.expect_rtp(0, WAIT).len();
-    media.send_pcm(&tone::tone(600.0, 8000, 400));
-    let messages = ws.expect_rtp(before + 15, WAIT).split_off(before);
-    let heard: Vec<i16> = messages.iter().flat_map(|(_, message)| multi_rtp(message).1).collect();
-    let loud: Vec<i16> =
-        heard.chunks(160).filter(|frame| !tone::is_silence(frame)).flatten().copied().collect();
-    assert!(tone::is_tone(&loud, 8000, 600.0, 2.0), "heard {:?} Hz of 600", tone::dominant_frequency(&loud, 8000));
-
-    let before = media.arrivals().len();
-    ws.send_pcm(call_id, &tone::tone(440.0, 8000, 400));
-    let payload_type = media.payload_type;
-    let heard = || scene::loud(&media.arrivals()[before..], payload_type);
-    assert!(eventually(WAIT, || heard().len() >= 3000), "{} of 3200 samples", heard().len());
-    assert!(tone::is_tone(&heard(), 8000, 440.0, 2.0), "{:?} Hz of 440", tone::dominant_frequency(&heard(), 8000));
-}
 
 /// The far end says something: whether the client hears it.
 fn is_heard(call: &mut SippCall) -> bool {

@@ -36,13 +36,16 @@ fn expand(template: &str, values: &Values) -> String {
     text
 }
 
-/// `name="value"`, any number of times.
-fn attributes_of(text: &str) -> Values {
-    let parts: Vec<&str> = text.split('"').collect();
-    parts
-        .chunks_exact(2)
-        .map(|pair| (pair[0].trim().trim_end_matches('=').to_owned(), pair[1].to_owned()))
-        .collect()
+/// `name="value"` or `name='value'`, any number of times.
+fn attributes_of(mut text: &str) -> Values {
+    let mut values = Values::new();
+    while let Some((name, rest)) = text.split_once('=') {
+        let quote = rest.chars().next().filter(|c| matches!(c, '"' | '\'')).expect("a quoted value");
+        let (value, rest) = rest[1..].split_once(quote).expect("the end of a value");
+        values.push((name.trim().to_owned(), value.to_owned()));
+        text = rest;
+    }
+    values
 }
 
 fn value<'a>(values: &'a Values, name: &str) -> Option<&'a str> {
@@ -53,8 +56,10 @@ fn value<'a>(values: &'a Values, name: &str) -> Option<&'a str> {
 fn fill(line: &str, values: &Values) -> Option<String> {
     let mut filled = line.to_owned();
     while let Some((before, rest)) = filled.split_once("{{") {
-        let (place, after) = rest.split_once("}}").unwrap_or_else(|| panic!("a place without an end: {line}"));
-        let (name, default) = place.split_once('=').map_or((place, None), |(name, value)| (name, Some(value)));
+        let (place, after) =
+            rest.split_once("}}").unwrap_or_else(|| panic!("a place without an end: {line}"));
+        let (name, default) =
+            place.split_once('=').map_or((place, None), |(name, value)| (name, Some(value)));
         let text = value(values, name).or(default).unwrap_or_else(|| panic!("no {name:?} for {line:?}"));
         filled = format!("{before}{text}{after}");
     }

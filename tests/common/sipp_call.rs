@@ -4,15 +4,17 @@ use std::net::UdpSocket;
 use std::time::Duration;
 
 use testkit::rtp::Stream;
+use testkit::tone;
 
 use super::relay::Relay;
 use super::rtp_end::RtpEnd;
 use super::scenario;
-use super::scene::DIALLED;
+use super::scene::{self, DIALLED};
 use super::sipp::Sipp;
 use super::temp::TempDir;
 use super::tools::{self, Process};
-use super::ws::WsClient;
+use super::ws::{WsClient, multi_rtp};
+use super::{WAIT, eventually};
 
 /// Who calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +38,7 @@ pub struct SippCall {
     pub other: RtpEnd,
     /// Empty until it is known.
     pub call_id: String,
+    role: Role,
     sipp: Sipp,
     process: Process,
     hints: UdpSocket,
@@ -88,6 +91,7 @@ impl SippCall {
             media,
             other,
             call_id: String::new(),
+            role,
             sipp,
             process,
             hints,
@@ -105,17 +109,19 @@ impl SippCall {
     /// The same, and waits until the call is up.
     pub fn up(role: Role, name: &str, settings: &[(&str, &str)]) -> Option<Self> {
         let mut call = Self::begin(role, name, settings)?;
-        call.expect_up(role);
+        call.expect_up();
         Some(call)
     }
 
+    /// The client is told that it rings.
+    pub fn expect_ringing(&mut self) {
+        let number = if self.role == Role::Caller { "0903383638" } else { DIALLED };
+        self.call_id = id_of(&self.ws.expect(&format!("RING_ANS:{number}##")));
+    }
+
     /// The client is told that it rings, and that it is up.
-    pub fn expect_up(&mut self, role: Role) {
-        let rings = match role {
-            Role::Caller => self.ws.expect("RING_ANS:0903383638##"),
-            Role::Called => self.ws.expect(&format!("RING_ANS:{DIALLED}##")),
-        };
-        self.call_id = id_of(&rings);
+    pub fn expect_up(&mut self) {
+        self.expect_ringing();
         self.expect("CALL_ANS:{id}");
     }
 
@@ -154,4 +160,30 @@ impl SippCall {
 
 fn id_of(event: &str) -> String {
     event.split_once("##").expect("{event}:{number}##{call-id}").1.to_owned()
+}
+
+/// Each side says a tone, and the other one hears it.
+pub fn talk(ws: &WsClient, call_id: &str, media: &mut RtpEnd) {
+    let before = ws.expect_rtp(0, WAIT).len();
+    media.send_pcm(&tone::tone(600.0, 8000, 200));
+    let messages = ws.expect_rtp(before + 8, WAIT).split_off(before);
+    let heard: Vec<i16> = messages.iter().flat_map(|(_, message)| multi_rtp(message).1).collect();
+    let loud: Vec<i16> =
+        heard.chunks(160).filter(|frame| !tone::is_silence(frame)).flatten().copied().collect();
+    assert!(
+        tone::is_tone(&loud, 8000, 600.0, 2.0),
+        "heard {:?} Hz of 600",
+        tone::dominant_frequency(&loud, 8000)
+    );
+
+    let before = media.arrivals().len();
+    ws.send_pcm(call_id, &tone::tone(440.0, 8000, 200));
+    let payload_type = media.payload_type;
+    let heard = || scene::loud(&media.arrivals()[before..], payload_type);
+    assert!(eventually(WAIT, || heard().len() >= 1500), "{} of 1600 samples", heard().len());
+    assert!(
+        tone::is_tone(&heard(), 8000, 440.0, 2.0),
+        "{:?} Hz of 440",
+        tone::dominant_frequency(&heard(), 8000)
+    );
 }
