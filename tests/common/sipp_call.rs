@@ -14,7 +14,7 @@ use super::sipp::Sipp;
 use super::temp::TempDir;
 use super::tools::{self, Process};
 use super::ws::{WsClient, multi_rtp};
-use super::{WAIT, eventually};
+use super::{WAIT, eventually, free_ports};
 
 /// Who calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,17 +51,18 @@ impl SippCall {
     /// Starts the relay with these settings, and SIPp with a scenario of `tests/interop`; the call begins. `None` where
     /// SIPp is not installed.
     pub fn begin(role: Role, name: &str, settings: &[(&str, &str)]) -> Option<Self> {
-        Self::begin_with(role, name, settings, &[])
+        Self::begin_with(role, name, settings, |_| vec![])
     }
 
-    /// The same with values for the scenario.
+    /// The same with values for the scenario, which may depend on SIPp's port.
     pub fn begin_with(
         role: Role,
         name: &str,
         settings: &[(&str, &str)],
-        values: &[(&str, String)],
+        values: impl FnOnce(u16) -> Vec<(&'static str, String)>,
     ) -> Option<Self> {
         let programs = tools::find(&["sipp"])?;
+        let port = free_ports(2);
         let (mut media, mut other) = (RtpEnd::bind(true), RtpEnd::bind(true));
         let up = if role == Role::Caller { "caller_up" } else { "called_up" };
         let places = [
@@ -69,10 +70,11 @@ impl SippCall {
             ("media_port", media.address().port().to_string()),
             ("other_port", other.address().port().to_string()),
         ];
-        let text = scenario::read(name, &[&places, values].concat());
+        let text = scenario::read(name, &[&places[..], &values(port)].concat());
         let dir = TempDir::new("sipp");
         let sipp = if role == Role::Caller { Sipp::calling(&dir, &text) } else { Sipp::called(&dir, &text) };
-        let port = sipp.port.to_string();
+        let sipp = sipp.at(port);
+        let port = port.to_string();
         let server = [("SIP_SERVER_IP", "127.0.0.1"), ("SIP_TRANSFER_PORT", port.as_str())];
         let relay = Relay::start(&[&server, settings].concat());
         let ws = WsClient::connect(relay.ws(), "mode=multi");
@@ -138,16 +140,7 @@ impl SippCall {
     /// Has the scenario go on (`<part name="go"/>`).
     pub fn go(&mut self) {
         self.hinted += 1;
-        let n = self.hinted;
-        // SIPp knows its calls by their Call-ID alone.
-        let message = format!(
-            "MESSAGE sip:go@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP {};branch=z9hG4bKgo{n}\r\n\
-             From: <sip:test@127.0.0.1>;tag=go\r\nTo: <sip:sipp@127.0.0.1>\r\nCall-ID: {}\r\n\
-             CSeq: {n} MESSAGE\r\nContent-Length: 0\r\n\r\n",
-            self.hints.local_addr().unwrap(),
-            self.call_id,
-        );
-        self.hints.send_to(message.as_bytes(), ("127.0.0.1", self.sipp.port)).unwrap();
+        hint(&self.hints, self.sipp.port, &self.call_id, self.hinted);
     }
 
     /// SIPp has gone through its scenario, nothing was sent twice, and the client's whole log keeps the invariants.
@@ -156,6 +149,18 @@ impl SippCall {
         self.sipp.assert_clean(1);
         self.ws.finish();
     }
+}
+
+/// Has a call of the SIPp on this port go on, for the `n`th time.
+pub fn hint(from: &UdpSocket, port: u16, call_id: &str, n: u32) {
+    // SIPp knows its calls by their Call-ID alone.
+    let message = format!(
+        "MESSAGE sip:go@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP {};branch=z9hG4bKgo{n}\r\n\
+         From: <sip:test@127.0.0.1>;tag=go\r\nTo: <sip:sipp@127.0.0.1>\r\nCall-ID: {call_id}\r\n\
+         CSeq: {n} MESSAGE\r\nContent-Length: 0\r\n\r\n",
+        from.local_addr().unwrap(),
+    );
+    from.send_to(message.as_bytes(), ("127.0.0.1", port)).unwrap();
 }
 
 fn id_of(event: &str) -> String {
