@@ -20,7 +20,7 @@ use std::{
 
 use actix::{Actor, Addr};
 use model::audio::Codec;
-use sip::{AuthServer, EndpointConfig, Timers};
+use sip::{AuthServer, EndpointConfig, Timers, Toward};
 use tokio::sync::oneshot;
 
 use self::{
@@ -36,12 +36,12 @@ pub use crate::relay::{
     switchboard::{Admission, MediaAddress},
 };
 use crate::{
-    config::LostAction,
+    config::{LostAction, route_source},
     relay::{
         call::CallSettings,
         message::{CallHandle, ClientId, DialOptions, Dismiss, RtpForm, Shutdown},
         rtp_ports::RtpPorts,
-        rtp_session::MediaSettings,
+        rtp_session::{Hearing, MediaSettings},
         sip_listener::{Door, Peers},
         stack::{Stack, bind_sip},
         switchboard::{Switchboard, SwitchboardSettings},
@@ -54,6 +54,8 @@ pub struct EngineSettings {
     pub sip: SocketAddr,
     /// The address that peers are told in Via and Contact.
     pub advertised: IpAddr,
+    /// For peers toward whom this machine has another address, that one.
+    pub by_route: bool,
     /// The address in SDP.
     pub media_address: MediaAddress,
     /// User-Agent of requests and Server of responses.
@@ -148,6 +150,7 @@ impl Engine {
         let sip_address = socket.local_addr().map_err(bind_error)?;
 
         let mut endpoint = EndpointConfig::new(SocketAddr::new(settings.advertised, sip_address.port()));
+        endpoint.toward = settings.by_route.then(|| Toward::new(|peer| route_source(peer).ok()));
         endpoint.user_agent = settings.user_agent;
         endpoint.contact_user = settings.contact_user;
         endpoint.auth = settings.auth;
@@ -175,7 +178,11 @@ impl Engine {
                 call: call.clone(),
             },
             call,
-            media: Arc::new(MediaSettings { session: settings.media }),
+            media: Arc::new(MediaSettings {
+                session: settings.media,
+                hearing: Hearing::default(),
+                stereo: false,
+            }),
             insider: Some(agent::introduction(client, &agent, form)),
             recorder: None,
             metrics: runtime.metrics.clone(),
@@ -287,6 +294,7 @@ mod tests {
         let settings = EngineSettings {
             sip: (HOST, 0).into(),
             advertised: HOST,
+            by_route: false,
             media_address: MediaAddress::Route(HOST),
             user_agent: "test".into(),
             contact_user: None,
