@@ -87,6 +87,7 @@ fn example_calls_itself_and_ends() {
     for line in [
         "Incoming call for room lobby",
         "DTMF digit: 5, duration: 160ms, room lobby",
+        "demo-1 talks over the playback",
         "Call ended: demo-1 (remote-bye)",
         "closed",
     ] {

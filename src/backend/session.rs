@@ -311,10 +311,11 @@ impl VoiceSession {
 
     /// It is over. True if the program is to be told.
     pub(super) fn end(&self, reason: EndReason) -> bool {
-        self.0.playback.end();
         // A call ends once.
         let _ = self.0.ended.set(reason);
         self.0.state.send_modify(|state| *state = SessionState::Ended);
+        // Whoever finds playback over finds the session ended.
+        self.0.playback.end();
         let place = self.place();
         place.announced && !place.leaving
     }
