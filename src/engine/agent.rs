@@ -220,7 +220,7 @@ impl Handler<CallerAudio> for Agent {
     type Result = ();
 
     fn handle(&mut self, audio: CallerAudio, _: &mut Context<Self>) {
-        if let AudioMessage::Samples { rate, pcm } = audio.frame {
+        if let Some(AudioMessage::Samples { rate, pcm }) = audio.frame {
             self.ear.hear(News::Audio { call: audio.call, rate, pcm });
         }
     }

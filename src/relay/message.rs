@@ -465,8 +465,8 @@ pub struct AudioForm {
 pub struct CallerAudio {
     /// Whose.
     pub call: CallId,
-    /// The message.
-    pub frame: AudioMessage,
+    /// The message. `None` is the last: another connection of the session hears the call from here on.
+    pub frame: Option<AudioMessage>,
 }
 
 /// 20 ms of audio.
@@ -682,7 +682,7 @@ pub struct SessionClaim {
     /// Where its predecessor sends what it leaves behind.
     pub inherit: Recipient<Inherit>,
     /// Where its predecessor sends audio that still comes in.
-    pub audio: Recipient<CallerAudio>,
+    pub audio: Recipient<PassedOn>,
 }
 
 /// A client is gone.
@@ -721,8 +721,13 @@ pub struct HandOver {
     /// Where to send what is left.
     pub inherit: Recipient<Inherit>,
     /// Where to send audio that still comes in.
-    pub audio: Recipient<CallerAudio>,
+    pub audio: Recipient<PassedOn>,
 }
+
+/// Audio that came to an earlier connection of the session. From client to client.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct PassedOn(pub CallerAudio);
 
 /// What one connection of a session leaves to the next. From client to client.
 #[derive(Message)]
