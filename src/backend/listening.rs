@@ -21,7 +21,7 @@ impl SipVoiceBackend {
     }
 
     /// Calls `callback` when a call ended that was up: the far end hung up, sent no ACK or no more media. The session's
-    /// state is [`SessionState::Ended`] already. Not for calls that [`disconnect`](Self::disconnect) or
+    /// state is [`SessionState::Ended`](super::SessionState::Ended) already. Not for calls that [`disconnect`](Self::disconnect) or
     /// [`close`](Self::close) ended. The last registration wins.
     pub fn on_call_disconnected(&self, callback: impl Fn(VoiceSession) + Send + Sync + 'static) {
         self.0.callbacks.set_disconnected(Arc::new(callback));
