@@ -14,6 +14,7 @@ pub mod recording;
 pub mod registrar;
 pub mod relay;
 pub mod rtp_end;
+pub mod scenario;
 pub mod scene;
 pub mod script;
 pub mod sip_client;

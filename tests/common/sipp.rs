@@ -30,6 +30,11 @@ impl Sipp {
         Self::new(dir, "called", scenario)
     }
 
+    /// A caller with a scenario of its own.
+    pub fn calling(dir: &TempDir, scenario: &str) -> Self {
+        Self::new(dir, "calling", scenario)
+    }
+
     /// The same on this SIP port.
     pub fn at(mut self, port: u16) -> Self {
         self.port = port;
