@@ -465,8 +465,8 @@ pub struct AudioForm {
 pub struct CallerAudio {
     /// Whose.
     pub call: CallId,
-    /// The message.
-    pub frame: AudioMessage,
+    /// The message. `None` is the last: another connection of the session hears the call from here on.
+    pub frame: Option<AudioMessage>,
 }
 
 /// 20 ms of audio.
@@ -639,6 +639,8 @@ pub struct MediaFacts {
     pub telephone_events: bool,
     /// Where the peer wants RTP; `None` while it gives no address.
     pub remote: Option<SocketAddr>,
+    /// We have put the peer on hold.
+    pub on_hold: bool,
 }
 
 // ---- WsClient → Switchboard -------------------------------------------------------------------------------------
@@ -680,7 +682,7 @@ pub struct SessionClaim {
     /// Where its predecessor sends what it leaves behind.
     pub inherit: Recipient<Inherit>,
     /// Where its predecessor sends audio that still comes in.
-    pub audio: Recipient<CallerAudio>,
+    pub audio: Recipient<PassedOn>,
 }
 
 /// A client is gone.
@@ -719,8 +721,13 @@ pub struct HandOver {
     /// Where to send what is left.
     pub inherit: Recipient<Inherit>,
     /// Where to send audio that still comes in.
-    pub audio: Recipient<CallerAudio>,
+    pub audio: Recipient<PassedOn>,
 }
+
+/// Audio that came to an earlier connection of the session. From client to client.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct PassedOn(pub CallerAudio);
 
 /// What one connection of a session leaves to the next. From client to client.
 #[derive(Message)]
@@ -769,8 +776,6 @@ pub enum FactKind {
     AnswerSent,
     /// The call is over. The last fact of a call, after its last event.
     Over {
-        /// It had been up.
-        was_up: bool,
         /// Why.
         reason: EndReason,
     },

@@ -20,6 +20,7 @@ pub mod script;
 pub mod sip_client;
 pub mod sip_proxy;
 pub mod sipp;
+pub mod sipp_call;
 pub mod temp;
 pub mod tools;
 pub mod ws;

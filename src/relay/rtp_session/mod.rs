@@ -102,7 +102,7 @@ impl RtpSession {
             _claim: claim,
         };
         let mut fanout = Fanout::default();
-        listeners.into_iter().for_each(|listener| fanout.add(listener));
+        listeners.into_iter().for_each(|listener| fanout.add(&id, listener));
         let recording = recorder.as_ref().map(|recorder| recorder.audio.clone());
         Ok(Self {
             tape: Tape::new(id.clone(), recording, settings.stereo),
@@ -465,7 +465,7 @@ impl Handler<Listen> for RtpSession {
 
     fn handle(&mut self, listen: Listen, _: &mut Context<Self>) {
         match listen {
-            Listen::On(listener) => self.listeners.add(listener),
+            Listen::On(listener) => self.listeners.add(&self.id, listener),
             Listen::Off(client) => self.listeners.remove(client),
         }
         if matches!(self.phase, Phase::Open(_)) {
