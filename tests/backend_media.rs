@@ -307,7 +307,7 @@ fn keys_are_sent_as_telephone_events() {
     served.backend.send_dtmf(&session, '5', 160).unwrap();
     let packets = call.rtp.expect_packets(10, WAIT);
     let events: Vec<Vec<u8>> = packets.iter().map(|arrival| arrival.packet.payload.clone()).collect();
-    let expected = (1..=7).map(|n| vec![5, 10, (n * 160 >> 8) as u8, (n * 160) as u8]);
+    let expected = (1..=7).map(|n| vec![5, 10, ((n * 160) >> 8) as u8, (n * 160) as u8]);
     assert_eq!(events[..7], expected.collect::<Vec<_>>());
     assert_eq!(events[7..], [[5, 0x8a, 5, 0]; 3]);
     let one_press = |arrival: &Arrival| {

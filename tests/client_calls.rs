@@ -77,6 +77,11 @@ fn uri_is_called_as_it_is_through_the_server_and_nonsense_is_not() {
     );
     assert_eq!(sdp::formats(&call.invite_text()), [8, 101]);
     assert_eq!(client.make_call("1234"), Err(SipClientError::Busy));
+    assert!(
+        !eventually(Duration::from_millis(200), || !pbx.unexpected().is_empty()),
+        "{:?}",
+        pbx.unexpected()
+    );
 }
 
 #[test]

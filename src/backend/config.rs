@@ -165,6 +165,7 @@ impl SipBackendConfig {
         Ok(EngineSettings {
             sip,
             advertised,
+            by_route: self.advertised_ip.is_none() && sip.ip().is_unspecified(),
             media_address,
             user_agent: self.user_agent.clone().unwrap_or_else(|| USER_AGENT.to_owned()),
             contact_user: None,

@@ -29,7 +29,7 @@ mod session;
 use std::{
     collections::HashMap,
     future::Future,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -39,7 +39,7 @@ use std::{
 use tokio::runtime::Handle;
 
 pub use self::{
-    audio::{AudioChunk, AudioFrame, DtmfEvent, OutboundAudio},
+    audio::{AudioChunk, AudioFrame, OutboundAudio},
     capability::VoiceCapability,
     config::{BargeInConfig, SipBackendConfig},
     dial::DialOptions,
@@ -50,11 +50,12 @@ pub use self::{
 };
 use self::{
     callbacks::Callbacks,
-    dial::{Placing, Route},
+    dial::{HostToward, Placing, Route},
     dispatch::Dispatcher,
     ear::SessionEar,
     registry::Registry,
 };
+pub use crate::engine::DtmfEvent;
 use crate::{engine::Engine, relay::message::CallCommand};
 
 /// See the [module's documentation](self). A handle: every clone is the same backend.
@@ -99,7 +100,7 @@ struct Shared {
 struct Running {
     engine: Engine,
     callers: Callers,
-    host: IpAddr,
+    host: HostToward,
 }
 
 /// The thread of callbacks; it ends with its owner.
@@ -148,7 +149,7 @@ impl SipVoiceBackend {
         }
         let admitting = registry.clone();
         let settings = config.telephone(Arc::new(move |invite| admitting.admit(invite)))?;
-        let host = settings.advertised;
+        let host = HostToward { by_route: settings.by_route, otherwise: settings.advertised };
         let dispatcher = Dispatcher::start(callbacks.clone()).map_err(BackendError::Thread)?;
         let callers = Callers(dispatcher.clone());
         let ear = SessionEar {
@@ -350,7 +351,7 @@ impl SipVoiceBackend {
         let (placed, placing) = {
             let running = self.running();
             let Running { engine, host, .. } = running.as_ref().ok_or(BackendError::NotStarted)?;
-            let route = Route::new(to, from, proxy, *host, ticket);
+            let route = Route::new(to, from, proxy, host.toward(proxy), ticket);
             let order = route.order(&options);
             let placing = Placing::new(&self.0.registry, &route, options)?;
             (engine.dial(to.to_owned(), order), placing)

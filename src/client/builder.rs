@@ -233,6 +233,7 @@ impl Settings {
         Ok(EngineSettings {
             sip: SocketAddr::new(bind, self.local_port),
             advertised,
+            by_route: false,
             media_address,
             user_agent: self.user_agent.clone(),
             contact_user: Some(self.username.clone()).filter(|user| !user.is_empty()),
