@@ -117,7 +117,7 @@ mod tests {
                 http::Slots,
                 message::{
                     AgentOrder, AudioMessage, CallCommand, CallHandle, CallerAudio, ClientId, Connect,
-                    Disconnect, Listen, PassedOn, PlaceCall,
+                    Disconnect, Listen, PassedOn, PlaceCall, TransferCall,
                 },
             },
             Calls, ClientRequest, ClientSettings, SwitchboardPort,
@@ -142,7 +142,7 @@ mod tests {
             }
         )*};
     }
-    ignores!(CallCommand, AgentOrder, Listen, Connect, Disconnect, PlaceCall);
+    ignores!(CallCommand, AgentOrder, Listen, Connect, Disconnect, PlaceCall, TransferCall);
 
     fn id() -> CallId {
         CallId::from_sip_call_id("a@b")
@@ -167,6 +167,7 @@ mod tests {
             connect: nobody.clone().recipient(),
             disconnect: nobody.clone().recipient(),
             place: nobody.clone().recipient(),
+            transfer: nobody.clone().recipient(),
         };
         let request =
             ClientRequest { mode: Mode::Multi, session: Some("s".to_owned()), ..ClientRequest::default() };
@@ -184,6 +185,7 @@ mod tests {
             direction: Direction::Inbound,
             phone: "1".to_owned(),
             placed_by: None,
+            ticket: None,
             invite: None,
             commands: nobody.clone().recipient(),
             audio: nobody.clone().recipient(),
