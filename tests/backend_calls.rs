@@ -11,7 +11,7 @@ use common::backend::Served;
 use common::pbx::{Invite, Pbx, PbxCall};
 use common::rtp_end::RtpEnd;
 use common::{WAIT, eventually, free_ports};
-use sip_relay::backend::{SessionState, SipBackendConfig, SipVoiceBackend, VoiceCapability};
+use sip_relay::backend::{BackendError, SessionState, SipBackendConfig, SipVoiceBackend, VoiceCapability};
 use testkit::message::Message;
 use testkit::sdp;
 
@@ -153,6 +153,48 @@ fn close_ends_every_call_and_a_closed_backend_starts_again() {
 }
 
 #[test]
+fn dropping_the_last_handle_hangs_up_and_leaves_nothing_behind() {
+    let pbx = Pbx::new();
+    let base = free_ports(2);
+    let config = SipBackendConfig {
+        local_sip_addr: ("127.0.0.1".into(), 0),
+        local_rtp_ip: "127.0.0.1".into(),
+        rtp_port_start: base,
+        rtp_port_end: base + 1,
+        ..SipBackendConfig::default()
+    };
+    let backend = SipVoiceBackend::new(config);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(backend.start()).unwrap();
+    let again = runtime.block_on(backend.start());
+    assert!(matches!(again, Err(BackendError::AlreadyStarted)), "{again:?}");
+    let sip = backend.sip_address().unwrap();
+    let mut call = pbx.call(sip, Invite::default());
+    drop(backend);
+    call.expect_bye();
+    let free = |port| std::net::UdpSocket::bind(("127.0.0.1", port)).is_ok();
+    assert!(eventually(WAIT, || free(sip.port()) && free(base)));
+}
+
+#[test]
+fn start_that_fails_says_why_and_can_be_tried_again() {
+    let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let config = SipBackendConfig {
+        local_sip_addr: ("127.0.0.1".into(), address.port()),
+        ..SipBackendConfig::default()
+    };
+    let backend = SipVoiceBackend::new(config);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let error = runtime.block_on(backend.start()).unwrap_err();
+    assert!(error.to_string().starts_with(&format!("cannot listen for SIP on {address}: ")), "{error}");
+    assert_eq!(backend.sip_address(), None);
+    drop(taken);
+    runtime.block_on(backend.start()).unwrap();
+    runtime.block_on(backend.close());
+}
+
+#[test]
 fn answer_without_ack_is_repeated_and_given_up_with_bye() {
     let (served, pbx) = (Served::start(|config| config.sip_t1 = Duration::from_millis(20)), Pbx::new());
     let mut call = pbx.invite(served.sip, Invite::default());
@@ -237,7 +279,7 @@ fn addresses_without_a_configured_one_are_those_of_the_route() {
     let mut call = pbx.invite(served.sip, Invite::default());
     let ok = call.expect_response(200);
     assert_eq!(sdp::media_address(ok.body()), Some(([127, 0, 0, 1], served.base).into()));
-    assert!(!ok.to_string().contains("0.0.0.0"), "{ok}");
+    assert_eq!(ok.contact(), Some(format!("sip:{}", served.sip)), "{ok}");
     call.ack();
     served.expect_call();
     call.bye();

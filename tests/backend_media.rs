@@ -14,7 +14,7 @@ use common::{WAIT, eventually};
 use futures_util::StreamExt;
 use futures_util::stream;
 use sip_relay::backend::{AudioChunk, BackendError, DtmfEvent, OutboundAudio, SessionState, VoiceSession};
-use testkit::{g711, tone};
+use testkit::{g711, signal, tone};
 
 const SECOND: usize = 8000;
 
@@ -307,7 +307,7 @@ fn keys_are_sent_as_telephone_events() {
     served.backend.send_dtmf(&session, '5', 160).unwrap();
     let packets = call.rtp.expect_packets(10, WAIT);
     let events: Vec<Vec<u8>> = packets.iter().map(|arrival| arrival.packet.payload.clone()).collect();
-    let expected = (1..=7).map(|n| vec![5, 10, (n * 160 >> 8) as u8, (n * 160) as u8]);
+    let expected = (1..=7).map(|n| vec![5, 10, ((n * 160) >> 8) as u8, (n * 160) as u8]);
     assert_eq!(events[..7], expected.collect::<Vec<_>>());
     assert_eq!(events[7..], [[5, 0x8a, 5, 0]; 3]);
     let one_press = |arrival: &Arrival| {
@@ -365,4 +365,69 @@ fn end(served: Served, mut call: PbxCall, session: VoiceSession) {
     call.bye();
     assert_eq!(served.expect_disconnected(), session);
     served.finish();
+}
+
+#[test]
+fn caller_who_talks_over_playback_is_told_once_and_stops_it() {
+    let (served, pbx) = (Served::start(|_| ()), Pbx::new());
+    let (mut call, session) = up(&served, &pbx);
+    for _ in 0..2 {
+        play_seconds(&served, &session, 5);
+        call.rtp.next_packets(5);
+        call.rtp.send_pcm(&talk(400, 3000.0));
+        let told = served.expect("barge-in", |told| match told {
+            Told::BargeIn(session) => Some(session.clone()),
+            _ => None,
+        });
+        assert_eq!(told, session);
+        expect_played(&served.backend, &session, Duration::from_millis(200));
+        let stopped = Instant::now();
+        call.rtp.send_pcm(&talk(400, 3000.0));
+        let after = call.rtp.arrivals().iter().filter(|arrival| arrival.at > stopped).count();
+        assert!(after <= 3, "{after} packets");
+        assert_eq!(served.signals(), [], "once a playback");
+    }
+    end(served, call, session);
+}
+
+#[test]
+fn barge_in_that_does_not_cancel_is_told_once_a_playback() {
+    let (served, pbx) = (Served::start(|config| config.barge_in.auto_cancel = false), Pbx::new());
+    let (mut call, session) = up(&served, &pbx);
+    play_seconds(&served, &session, 3);
+    call.rtp.send_pcm(&talk(1500, 3000.0));
+    assert!(served.backend.is_playing(&session));
+    served.expect("barge-in", |told| matches!(told, Told::BargeIn(_)).then_some(()));
+    assert_eq!(served.signals(), []);
+    end(served, call, session);
+}
+
+#[test]
+fn silence_murmur_keys_and_tones_are_no_barge_in_and_neither_is_talk_without_playback() {
+    let (served, pbx) = (Served::start(|_| ()), Pbx::new());
+    let (mut call, session) = up(&served, &pbx);
+    call.rtp.send_pcm(&talk(600, 3000.0));
+    play_seconds(&served, &session, 20);
+    let ringing = tone::tone(425.0, 8000, 600);
+    let key = signal::key('5', 8000, 600, 8000);
+    for heard in [vec![0; 4800], talk(600, 100.0), ringing, key] {
+        call.rtp.send_pcm(&heard);
+    }
+    for packet in call.rtp.stream().key_press(101, 5, 4000, 160) {
+        call.rtp.send_raw(&packet.to_bytes());
+    }
+    served.expect("the key", |told| matches!(told, Told::Dtmf(..)).then_some(()));
+    assert!(served.backend.is_playing(&session));
+    assert_eq!(served.signals(), []);
+    end(served, call, session);
+}
+
+fn play_seconds(served: &Served, session: &VoiceSession, seconds: usize) {
+    let audio = vec![0x10_u8; SECOND * 2 * seconds];
+    served.run(served.backend.send_audio(session, audio)).unwrap();
+}
+
+/// Something of this loudness all the time, which is no tone.
+fn talk(ms: usize, rms: f64) -> Vec<i16> {
+    signal::noise(rms, ms * 8, 11)
 }

@@ -157,6 +157,15 @@ fn refused_calls_and_connections_are_counted_by_their_reason() {
 }
 
 #[test]
+fn plain_get_is_a_page_at_the_root_and_an_upgrade_elsewhere() {
+    let relay = Relay::start(&[]);
+    let (status, page) = get(relay.ws(), "/");
+    assert_eq!(status, 200);
+    assert!(page.contains("sip-relay") && page.contains("CALL:0912341234"), "{page}");
+    assert_eq!(get(relay.ws(), "/any/path").0, 426, "what is no route is for WebSockets");
+}
+
+#[test]
 fn stopping_relay_is_healthy_and_not_ready() {
     let mut relay = Relay::start(&[]);
     let pbx = Pbx::new();

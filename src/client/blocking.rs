@@ -108,6 +108,30 @@ impl SimpleSipClient {
         block_on(self.0.hangup_call())
     }
 
+    /// Waits for [`hold_call`](super::SimpleSipClient::hold_call).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn hold_call(&self) -> Result<(), SipClientError> {
+        block_on(self.0.hold_call())
+    }
+
+    /// Waits for [`resume_call`](super::SimpleSipClient::resume_call).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn resume_call(&self) -> Result<(), SipClientError> {
+        block_on(self.0.resume_call())
+    }
+
+    /// Waits for [`transfer_call`](super::SimpleSipClient::transfer_call).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn transfer_call(&self, destination: &str) -> Result<(), SipClientError> {
+        block_on(self.0.transfer_call(destination))
+    }
+
     /// Waits for [`disconnect`](super::SimpleSipClient::disconnect).
     ///
     /// # Errors

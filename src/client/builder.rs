@@ -233,6 +233,7 @@ impl Settings {
         Ok(EngineSettings {
             sip: SocketAddr::new(bind, self.local_port),
             advertised,
+            by_route: false,
             media_address,
             user_agent: self.user_agent.clone(),
             contact_user: Some(self.username.clone()).filter(|user| !user.is_empty()),
@@ -242,6 +243,7 @@ impl Settings {
             ports: ports.starting_anywhere(),
             call,
             media: session_config(true),
+            hearing: Default::default(),
             max_calls: None,
             admission: Some(admission),
             form: RtpForm::Samples(None),

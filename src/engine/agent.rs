@@ -39,8 +39,6 @@ pub enum News {
     Over {
         /// Which.
         call: CallId,
-        /// It had been up.
-        was_up: bool,
         /// Why.
         reason: EndReason,
     },
@@ -213,7 +211,7 @@ impl Handler<CallFact> for Agent {
         self.ear.hear(match kind {
             FactKind::Media(facts) => News::Media(call, facts),
             FactKind::AnswerSent => News::AnswerSent(call),
-            FactKind::Over { was_up, reason } => News::Over { call, was_up, reason },
+            FactKind::Over { reason } => News::Over { call, reason },
         });
     }
 }

@@ -26,14 +26,14 @@ use sip::sdp::{Agreed, AnswerError, LocalMedia, Negotiator};
 use tracing::{debug, info, warn};
 
 use self::{
-    digits::{DigitSource, Digits},
+    digits::Digits,
     hold::{Hold, Wish},
     state::{Action, AgentInput, CallState, Ending, Input},
 };
 use super::message::{
-    CallCommand, CallNews, CallReport, ClientId, DialOptions, DialRequest, GreetingRead, Listener,
-    MediaCommand, MediaEvent, MediaPlan, ReadGreeting, RecordingDone, SipAction, SipCommand, SipEvent,
-    TransferProgress, TransferTarget,
+    CallCommand, CallNews, CallReport, ClientId, DialOptions, DialRequest, DigitSource, GreetingRead,
+    Listener, MediaCommand, MediaEvent, MediaPlan, ReadGreeting, RecordingDone, SipAction, SipCommand,
+    SipEvent, TransferProgress, TransferTarget,
 };
 use crate::metrics::{LiveCall, Metrics, Stage};
 
@@ -417,9 +417,9 @@ impl Handler<MediaEvent> for Call {
             MediaEvent::Refused { client, status, text, verb } => {
                 return self.refuse(client, status, text.into(), verb);
             }
-            MediaEvent::Dtmf { digit, duration } => {
-                return self.digit(digit, duration, DigitSource::TelephoneEvent);
-            }
+            MediaEvent::Dtmf { digit, duration, source } => return self.digit(digit, duration, source),
+            MediaEvent::Speech { started } => Event::Speech { call, started },
+            MediaEvent::BargeIn { played } => Event::BargeIn { call, played },
             MediaEvent::Mark { name, reached, played } => {
                 let outcome = if reached { MarkOutcome::Played } else { MarkOutcome::Cleared };
                 Event::Mark { call, name, outcome, played }

@@ -6,7 +6,7 @@ use actix::{Recipient, prelude::SendError};
 use model::id::CallId;
 
 use super::{
-    super::message::{CallerAudio, ClientId, Listener},
+    super::message::{CallerAudio, ClientId, Listener, RtpForm},
     caller_audio::CallerFrame,
     rendition::Rendition,
 };
@@ -43,6 +43,11 @@ impl Fanout {
     pub fn remove(&mut self, client: ClientId) {
         self.listeners.retain(|listener| listener.client != client);
         self.forget_unused();
+    }
+
+    /// Whether a multi client is among them.
+    pub fn has_multi(&self) -> bool {
+        self.listeners.iter().any(|listener| matches!(listener.form, RtpForm::Multi(_)))
     }
 
     /// Messages that a listener did not get because it was too slow.

@@ -105,7 +105,11 @@ impl SipListener {
     fn drain(&mut self) {
         while let Some(output) = self.endpoint.poll_output() {
             match output {
-                Output::Transmit { destination, payload } => self.send(destination, &payload),
+                Output::Transmit { destination, payload } => {
+                    if !self.send(destination, &payload) {
+                        self.endpoint.handle_transport_error(Instant::now(), destination);
+                    }
+                }
                 Output::Event(event) => self.dispatch(event),
             }
         }
@@ -113,16 +117,20 @@ impl SipListener {
         self.report_drained();
     }
 
-    fn send(&self, destination: SocketAddr, payload: &[u8]) {
+    /// Sends a datagram. False if nothing can be sent there: then nobody need wait for an answer.
+    fn send(&self, destination: SocketAddr, payload: &[u8]) -> bool {
         // Not `try_send_to`: it refuses until the reactor has seen the socket once, and the first INVITE would be late.
-        // A full socket buffer is a lost datagram, which SIP retransmits.
         match SockRef::from(&*self.socket).send_to(payload, &destination.into()) {
-            Ok(_) => self.metrics.sip.datagrams_sent.inc(),
+            Ok(_) => {
+                self.metrics.sip.datagrams_sent.inc();
+                true
+            }
             Err(error) => {
                 warn!(peer = %destination, %error, "SIP datagram not sent");
-                self.metrics.sip.send_errors.inc()
+                self.metrics.sip.send_errors.inc();
+                !is_lasting(&error)
             }
-        };
+        }
     }
 
     fn dispatch(&mut self, event: Event) {
@@ -133,7 +141,9 @@ impl SipListener {
             Event::Acked { call, sdp } => (call, SipEvent::Acked(sdp)),
             Event::Offer { call, sdp, .. } => (call, SipEvent::Offer(sdp)),
             Event::Ended { call, cause } => (call, SipEvent::State(SipInput::Ended(end_reason(&cause)))),
-            Event::OfferAcked { call, sdp: Some(sdp) } => (call, SipEvent::OfferAnswered(sdp)),
+            Event::OfferAcked { call, sdp: Some(sdp) } | Event::Refreshed { call, sdp: Some(sdp) } => {
+                (call, SipEvent::OfferAnswered(sdp))
+            }
             Event::Reanswered { call, sdp } => (call, SipEvent::Reoffer(ReofferOutcome::Answered(sdp))),
             Event::ReofferRefused { call, status } => (call, SipEvent::Reoffer(ReofferOutcome::Refused(status))),
             Event::ReofferDue { call } => (call, SipEvent::Reoffer(ReofferOutcome::Due)),
@@ -378,6 +388,25 @@ impl Handler<SipCensusRequest> for SipListener {
         let sip::Stats { transactions, dialogs, calls, timers, .. } = self.endpoint.stats();
         SipCensus { transactions, dialogs, calls, routes: self.routes.len(), timers }
     }
+}
+
+/// There is no way to this destination. Anything else, a full buffer above all, is a lost datagram, which SIP retransmits.
+fn is_lasting(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        AddrNotAvailable, ConnectionRefused, HostUnreachable, InvalidInput, NetworkDown, NetworkUnreachable,
+        PermissionDenied,
+    };
+    // What this socket's address cannot reach, the system calls an invalid argument.
+    let lasting = [
+        AddrNotAvailable,
+        ConnectionRefused,
+        HostUnreachable,
+        InvalidInput,
+        NetworkDown,
+        NetworkUnreachable,
+        PermissionDenied,
+    ];
+    lasting.contains(&error.kind())
 }
 
 /// The largest UDP payload.

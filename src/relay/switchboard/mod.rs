@@ -193,7 +193,7 @@ impl Switchboard {
                 for event in Event::ending(&call, direction, was_up, &reason) {
                     self.audience.say_all(&call, event);
                 }
-                self.audience.state_fact(&call, &FactKind::Over { was_up, reason });
+                self.audience.state_fact(&call, &FactKind::Over { reason });
                 self.advance_stop();
             }
         }
