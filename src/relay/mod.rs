@@ -20,6 +20,8 @@ pub(crate) mod testing;
 mod tls;
 mod ws_client;
 
+pub(crate) use ws_client::SUBPROTOCOL;
+
 use std::{
     io as std_io,
     net::SocketAddr,

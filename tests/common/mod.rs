@@ -6,6 +6,7 @@
 // Every test binary compiles this module and uses its own part of it. Test code may print and panic.
 #![allow(dead_code, clippy::unwrap_used, clippy::print_stderr)]
 
+pub mod call_center;
 pub mod invariants;
 pub mod md5;
 pub mod pbx;
