@@ -14,7 +14,8 @@ use std::{
 
 use model::{audio::Codec, mode::Mode};
 use sip_relay::config::{
-    AgentKind, AnswerMode, Config, LoadError, Loaded, LoadedCallCenter, LostAction, SETTINGS,
+    AgentKind, AnswerMode, Config, ConversationMode, LoadError, Loaded, LoadedCallCenter, LostAction,
+    SETTINGS,
 };
 
 /// Name, a value that is not the default, what else must be set for it, and whether a configuration has taken it.
@@ -107,6 +108,14 @@ const CASES: &[Case] = &[
     ("OPENAI_TTS_BASE_URL", "http://127.0.0.1:3", &[], |c| {
         c.call_center.services.tts == "http://127.0.0.1:3"
     }),
+    ("CALL_CENTER_MODE", "buffer", &[], |c| c.call_center.mode == ConversationMode::Buffer),
+    ("CALL_CENTER_TOOLS", "hang_up, transfer", &[], |c| c.call_center.tools == ["hang_up", "transfer"]),
+    ("CALL_CENTER_SILENCE_SECONDS", "0", &[], |c| c.call_center.silence.is_none()),
+    ("CALL_CENTER_SILENCE_PROMPT", "hello?", &[], |c| {
+        c.call_center.silence_prompt.as_deref() == Some("hello?")
+    }),
+    ("CALL_CENTER_FAREWELL", "bye", &[], |c| c.call_center.farewell.as_deref() == Some("bye")),
+    ("CALL_CENTER_APOLOGY", "sorry", &[], |c| c.call_center.apology.as_deref() == Some("sorry")),
     ("CALL_CENTER_BUFFER_SIZE", "50", &[], |c| c.call_center.buffer_size == 50),
     ("CALL_CENTER_LANGUAGE", "en", &[], |c| c.call_center.language == "en"),
     ("CALL_CENTER_SYSTEM_PROMPT", "be brief", &[], |c| c.call_center.system_prompt == "be brief"),
@@ -463,6 +472,8 @@ fn call_center_finds_the_relay_by_the_relays_own_settings() {
         ("WS_URL", "http://x"),
         ("WS_URL", "ws://x/?mode=multi"),
         ("OPENAI_API_BASE", "api.openai.com"),
+        ("CALL_CENTER_MODE", "realtime"),
+        ("CALL_CENTER_TOOLS", "hang_up,shell"),
         ("CALL_CENTER_TTS_SPEED", "4.01"),
         ("CALL_CENTER_BUFFER_SIZE", "4"),
     ] {

@@ -17,6 +17,8 @@ use model::{
     id::CallId,
 };
 
+use super::speech::{ChatMessage, Tool, ToolCall};
+
 /// The number of a job, given by the agent that wants it; unique within a call.
 pub type JobId = u64;
 
@@ -54,6 +56,23 @@ pub enum Job {
         /// What the caller said.
         pcm: Arc<[i16]>,
     },
+    /// Speech to text.
+    Transcribe {
+        /// What the caller said, at 8 kHz.
+        pcm: Arc<[i16]>,
+    },
+    /// A reply of the chat model, in pieces.
+    Reply {
+        /// What was said so far, the system prompt first.
+        messages: Vec<ChatMessage>,
+        /// What the model may do besides talking.
+        tools: Vec<Tool>,
+    },
+    /// Text to speech, in pieces.
+    Speak {
+        /// A sentence.
+        text: String,
+    },
 }
 
 /// What came of a job.
@@ -63,13 +82,26 @@ pub enum News {
     Failed(String),
     /// A round trip came back: PCM at 8 kHz, nothing if the caller said nothing.
     Answer(Vec<i16>),
+    /// What the caller said; nothing but blanks if nothing.
+    Transcript(String),
+    /// A piece of a reply.
+    Piece(String),
+    /// The reply is complete, and the model wants these things done.
+    ReplyEnd(Vec<ToolCall>),
+    /// A piece of speech, PCM at 8 kHz.
+    Audio(Vec<i16>),
+    /// The speech is complete.
+    SpeechEnd,
 }
 
 impl News {
     /// Whether nothing more comes of the job.
     pub fn is_last(&self) -> bool {
         match self {
-            News::Failed(_) | News::Answer(_) => true,
+            News::Piece(_) | News::Audio(_) => false,
+            News::Failed(_) | News::Answer(_) | News::Transcript(_) | News::ReplyEnd(_) | News::SpeechEnd => {
+                true
+            }
         }
     }
 }

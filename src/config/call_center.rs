@@ -8,6 +8,7 @@ use std::{
     collections::BTreeMap,
     ffi::OsString,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use clap::Parser;
@@ -19,6 +20,7 @@ use super::{
     parse::{self, Parsed},
     source::{self, Sources},
 };
+use crate::call_center::conversation::TOOLS;
 
 /// How the call center talks with callers.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +29,18 @@ pub struct CallCenterConfig {
     pub ws_url: String,
     /// Whether to connect again when the connection is lost; `CALL_CENTER_RECONNECT`.
     pub reconnect: bool,
+    /// Whether it takes turns or answers buffers; `CALL_CENTER_MODE`.
+    pub mode: ConversationMode,
+    /// Names of what the chat model may do besides talking; `CALL_CENTER_TOOLS`.
+    pub tools: Vec<String>,
+    /// Silence after which a caller is asked whether he is there; `None` = never. `CALL_CENTER_SILENCE_SECONDS`.
+    pub silence: Option<Duration>,
+    /// That question; `CALL_CENTER_SILENCE_PROMPT`.
+    pub silence_prompt: Option<String>,
+    /// The last words of a call; `CALL_CENTER_FAREWELL`.
+    pub farewell: Option<String>,
+    /// What is said when a service is down; `CALL_CENTER_APOLOGY`.
+    pub apology: Option<String>,
     /// Packets (20 ms each) of the caller that are answered together; `CALL_CENTER_BUFFER_SIZE`.
     pub buffer_size: usize,
     /// Whether a buffer without sound is left unanswered; `CALL_CENTER_VAD`.
@@ -49,6 +63,15 @@ pub struct CallCenterConfig {
     pub services: Services,
     /// The log file, begun anew with each start; `CALL_CENTER_LOG_FILE`.
     pub log_file: PathBuf,
+}
+
+/// How callers are answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConversationMode {
+    /// When they have finished, and they may interrupt. Needs a relay with multi mode.
+    Turns,
+    /// So many packets at a time.
+    Buffer,
 }
 
 /// Base URLs of OpenAI-compatible services, with the version (`.../v1`) and without a slash at the end.
@@ -173,6 +196,12 @@ pub(super) fn read(reader: &mut Reader<'_>, cwd: &Path) -> CallCenterConfig {
     CallCenterConfig {
         ws_url: read_ws_url(reader),
         reconnect: reader.read("CALL_CENTER_RECONNECT", parse::flag),
+        mode: reader.read("CALL_CENTER_MODE", mode),
+        tools: reader.read_optional("CALL_CENTER_TOOLS", tools).unwrap_or_default(),
+        silence: reader.read("CALL_CENTER_SILENCE_SECONDS", parse::seconds_or_none),
+        silence_prompt: reader.read_optional("CALL_CENTER_SILENCE_PROMPT", parse::line),
+        farewell: reader.read_optional("CALL_CENTER_FAREWELL", parse::line),
+        apology: reader.read_optional("CALL_CENTER_APOLOGY", parse::line),
         buffer_size: reader.read("CALL_CENTER_BUFFER_SIZE", parse::count(5..=3000)),
         vad: reader.read("CALL_CENTER_VAD", parse::flag),
         language: reader.read("CALL_CENTER_LANGUAGE", parse::line),
@@ -223,6 +252,24 @@ fn base_url(text: &str) -> Parsed<String> {
         uri.is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
     let expected = "expected the base URL of a service, for example https://api.openai.com/v1";
     if fits { Ok(text.trim_end_matches('/').to_owned()) } else { Err(expected.to_owned()) }
+}
+
+fn mode(text: &str) -> Parsed<ConversationMode> {
+    match text {
+        "turns" => Ok(ConversationMode::Turns),
+        "buffer" => Ok(ConversationMode::Buffer),
+        _ => Err("expected turns or buffer".to_owned()),
+    }
+}
+
+fn tools(text: &str) -> Parsed<Vec<String>> {
+    let names: Vec<_> = text.split(',').map(|name| name.trim().to_owned()).collect();
+    let known = |name: &String| TOOLS.iter().any(|tool| tool.name == name);
+    if names.iter().all(known) {
+        Ok(names)
+    } else {
+        Err("expected names with commas between them: hang_up, transfer, send_digits".to_owned())
+    }
 }
 
 fn tts_speed(text: &str) -> Parsed<f64> {

@@ -29,7 +29,7 @@ use sip::auth::Algorithm;
 use tracing::Level;
 
 pub use self::{
-    call_center::{AgentKind, CallCenterConfig, LoadedCallCenter, Services},
+    call_center::{AgentKind, CallCenterConfig, ConversationMode, LoadedCallCenter, Services},
     error::{ConfigErrors, LoadError, Origin, Problem},
     number_pattern::NumberPattern,
     peers::PeerNet,

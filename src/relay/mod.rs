@@ -34,7 +34,7 @@ use actix::{Actor, Addr, Arbiter};
 use actix_web::dev::ServerHandle;
 use tracing::{debug, info, warn};
 
-pub(crate) use self::random::{random_u64, seed};
+pub(crate) use self::random::{random_u64, seed, uuid4};
 use self::{
     http_server::{bind_http, start_http},
     message::{Census, CensusRequest, Shutdown},
