@@ -55,12 +55,16 @@ const CASES: &[Case] = &[
     ("SIP_AUTH_ALGORITHMS", "MD5", &[], |c| c.sip.auth_algorithms == [sip::auth::Algorithm::Md5]),
     ("SIP_AUTH_REALM", "example.com", &[], |c| c.sip.auth_realm == "example.com"),
     ("SIP_ALLOWED_PEERS", "10.0.0.0/8, 192.0.2.1", &[], |c| c.sip.allowed_peers.len() == 2),
+    ("SIP_SESSION_EXPIRES", "90", &[], |c| c.sip.session_expires == Some(Duration::from_secs(90))),
     ("TLS_CERT", "a.pem", &[("TLS_KEY", "b.pem")], |c| {
         c.ws.tls.as_ref().is_some_and(|tls| tls.cert.ends_with("a.pem"))
     }),
     ("TLS_KEY", "b.pem", &[("TLS_CERT", "a.pem")], |c| {
         c.ws.tls.as_ref().is_some_and(|tls| tls.key.ends_with("b.pem"))
     }),
+    ("DTMF_INBAND", "auto", &[], |c| c.rtp.inband_dtmf == sip_relay::config::InbandDtmf::Auto),
+    ("SPEECH_DETECTION", "0", &[], |c| !c.rtp.speech_detection),
+    ("RECORDING_CHANNELS", "2", &[], |c| c.files.stereo_recordings),
     ("CALL_ALLOWED_PREFIXES", "+886,09", &[], |c| c.relay.allowed_prefixes == ["+886", "09"]),
     ("CALL_RATE_LIMIT", "5", &[], |c| c.relay.call_rate == Some(5)),
     ("WS_RESUME_SECONDS", "2.5", &[], |c| c.ws.resume_window == Duration::from_millis(2500)),

@@ -11,9 +11,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use common::pbx::{Invite, Pbx};
+use common::registrar::Registrar;
 use common::relay::Relay;
+use common::sip_client;
 use common::temp::TempDir;
 use common::tools::Process;
+use sip_relay::client::CallState;
+use sip_relay::client::blocking::SimpleSipClient;
 use testkit::tone;
 
 fn example(name: &str) -> String {
@@ -65,15 +69,59 @@ fn auto_dialler_tells_how_each_call_went() {
     assert!(output.contains("0912340486 486 Busy Here"), "{output}");
 }
 
+/// A program of examples/; says so where it is not built.
+fn built(name: &str) -> Option<PathBuf> {
+    // `cargo test` builds the examples, `cargo test --test examples` does not.
+    let program = Path::new(env!("CARGO_BIN_EXE_main")).with_file_name("examples").join(name);
+    if program.exists() {
+        return Some(program);
+    }
+    assert!(std::env::var_os("REQUIRE_INTEROP").is_none(), "cargo build --examples first");
+    eprintln!("skipped: {} is not built, cargo build --examples", program.display());
+    None
+}
+
+#[test]
+fn basic_call_needs_no_pbx_and_takes_one() {
+    let Some(program) = built("basic_call") else { return };
+    let dir = TempDir::new("basic_call");
+    let mut alone = Process::start("basic_call", &program, dir.path(), &[]);
+    let registrar = Registrar::start();
+    let pbx = registrar.address();
+    let builder = SimpleSipClient::builder("1002", "pw", "127.0.0.1").port(pbx.port());
+    let callee = sip_client::connected(builder.auto_answer(Duration::ZERO));
+    let arguments = [&format!("127.0.0.1:{}", pbx.port()), "1001", "pw", "1002"];
+    let mut through = Process::start("basic_call_pbx", &program, dir.path(), &arguments);
+    sip_client::expect_state(&callee, CallState::Streaming);
+    for (process, codec) in [(&mut alone, "PCMU"), (&mut through, "G722")] {
+        process.expect_success(Duration::from_secs(20));
+        let output = process.output();
+        assert!(output.contains(&format!("connected, codec {codec}")), "{output}");
+        assert!(output.contains("streaming, ") && output.ends_with("idle, not connected\n"), "{output}");
+    }
+    let mut wrong = Process::start("basic_call_usage", &program, dir.path(), &["1001"]);
+    assert!(!wrong.wait(Duration::from_secs(5)).success());
+}
+
+#[test]
+fn stream_audio_plays_a_file_and_writes_what_it_hears() {
+    let Some(program) = built("stream_audio") else { return };
+    let dir = TempDir::new("stream_audio");
+    let mut alone = Process::start("stream_audio", &program, dir.path(), &[]);
+    alone.expect_success(Duration::from_secs(30));
+    let mut file = hound::WavReader::open(dir.path().join("heard.wav")).unwrap();
+    let heard: Vec<i16> = file.samples().map(Result::unwrap).collect();
+    // It speaks first, then it says back what is left of the tone.
+    let loud: Vec<i16> = heard.chunks(160).filter(|f| tone::rms(f) > 1000.0).flatten().copied().collect();
+    let echo = &loud[loud.len() - 4000..];
+    assert!(tone::is_tone(echo, 8000, 440.0, 1.0), "{:?}", tone::dominant_frequency(echo, 8000));
+    assert!(alone.output().contains("heard "), "{}", alone.output());
+}
+
 #[test]
 fn rust_client_hears_itself_on_the_test_line() {
     let relay = Relay::start(&[]);
-    // `cargo test` builds the examples, `cargo test --test examples` does not.
-    let program = Path::new(env!("CARGO_BIN_EXE_main")).with_file_name("examples").join("client");
-    if !program.exists() {
-        assert!(std::env::var_os("REQUIRE_INTEROP").is_none(), "cargo build --examples first");
-        return eprintln!("skipped: {} is not built, cargo build --examples", program.display());
-    }
+    let Some(program) = built("client") else { return };
     let output =
         Command::new(program).args([&format!("ws://{}/", relay.ws()), "0912341234"]).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();

@@ -121,6 +121,26 @@ fn message_over_the_limit_closes_with_1009_also_in_pieces() {
 }
 
 #[test]
+fn flood_of_small_messages_is_not_collected() {
+    let relay = Relay::start(&[]);
+    let pbx = Pbx::new();
+    let mut witness = Witness::new(&relay, &pbx);
+    witness.check();
+    let before = relay.peak_resident_kib();
+    let mut tcp = never_reads(&relay, "mode=multi");
+    // Far more than a busy relay carries out meanwhile: an empty pong is a whole message.
+    let pongs: Vec<u8> = [0x8a, 0x80, 0, 0, 0, 0].repeat(1 << 16);
+    let deadline = Instant::now() + Duration::from_secs(2);
+    while Instant::now() < deadline {
+        tcp.write_all(&pongs).unwrap();
+    }
+    let grown = relay.peak_resident_kib() - before;
+    assert!(grown < 8 * 1024, "{grown} KiB more for messages that wait");
+    witness.check();
+    witness.end();
+}
+
+#[test]
 fn flood_of_garbage_leaves_calls_alone() {
     let relay = Relay::start(&[]);
     let pbx = Pbx::new();

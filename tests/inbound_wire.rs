@@ -82,7 +82,11 @@ fn requests_outside_of_a_call_are_answered_as_they_deserve() {
         assert!(answer.tag().is_some(), "{answer}");
     }
     let answer = pbx.call_required(&relay);
-    assert_eq!((answer.status(), answer.header("Unsupported")), (Some(420), Some("100rel")), "{answer}");
+    assert_eq!(
+        (answer.status(), answer.header("Unsupported")),
+        (Some(420), Some("nobody-has-this")),
+        "{answer}"
+    );
     done(&pbx, [ws]);
 }
 
@@ -242,7 +246,7 @@ fn noise_on_the_sip_port_disturbs_nothing() {
 impl Pbx {
     /// The answer to an INVITE that requires an extension.
     fn call_required(&self, relay: &common::relay::Relay) -> Message {
-        let require = |draft: Draft| draft.header("Require", "100rel");
+        let require = |draft: Draft| draft.header("Require", "nobody-has-this");
         let mut call = self.invite_with(relay.sip(), Invite::default(), require);
         let answer = call.expect_final();
         call.ack();

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use common::md5::md5;
 use common::pbx::Pbx;
+use common::relay::Relay;
 use common::scene;
 use common::script::{dial, done, end_cancelled, refuse, start};
 use common::ws::{QUIET, WsClient};
@@ -47,12 +48,25 @@ fn invite_is_written_as_specified_and_comes_from_the_sip_port() {
          Max-Forwards: 70\r\nFrom: <sip:{local}>;tag={tag}\r\nTo: <sip:0912341234@{server}>\r\n\
          Call-ID: {uuid}@127.0.0.1\r\nCSeq: 1 INVITE\r\nContact: <sip:{local}>\r\n\
          User-Agent: SIP-Relay-Server/1.0\r\nAllow: INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, PRACK, INFO, NOTIFY\r\n\
+         Supported: timer, 100rel\r\nSession-Expires: 1800\r\nMin-SE: 90\r\n\
          Content-Type: application/sdp\r\nContent-Length: {length}\r\n\r\n{body}"
     );
     assert_eq!(text, expected);
     refuse(&mut call, 486, "Busy Here");
     ws.expect_all(&[&format!("CALL_IGNORE:{}", call.call_id()), "CALL_FAILED:486 Busy Here"]);
     done(&pbx, [ws]);
+}
+
+#[test]
+fn call_to_where_no_way_leads_fails_at_once() {
+    // From the loopback address nothing leaves this machine.
+    let relay = Relay::start(&[("SIP_SERVER_IP", "192.0.2.1")]);
+    let mut ws = WsClient::connect(relay.ws(), "mode=multi");
+    ws.send("CALL:0912341234");
+    let calling = ws.expect("CALLING:0912341234##");
+    let id = calling.rsplit("##").next().unwrap();
+    ws.expect_all(&[&format!("CALL_FAILED:503 Service Unavailable##{id}")]);
+    ws.finish();
 }
 
 #[test]

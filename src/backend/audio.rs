@@ -144,23 +144,3 @@ impl Stream for Once {
         std::task::Poll::Ready(self.0.take())
     }
 }
-
-/// A key that the caller pressed (RFC 4733).
-///
-/// ```
-/// # use sip_relay::backend::DtmfEvent;
-/// fn describe(event: &DtmfEvent) -> String {
-///     format!("DTMF digit: {}, duration: {}ms", event.digit, event.duration_ms)
-/// }
-/// # let event = DtmfEvent { digit: '5', duration_ms: 160.0, confidence: 1.0 };
-/// # assert_eq!(describe(&event), "DTMF digit: 5, duration: 160ms");
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct DtmfEvent {
-    /// `0`-`9`, `*`, `#`, `A`-`D`.
-    pub digit: char,
-    /// How long it was held, in milliseconds.
-    pub duration_ms: f64,
-    /// How sure it is, 0 to 1: always 1, for it was signalled and not heard.
-    pub confidence: f64,
-}

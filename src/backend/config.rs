@@ -7,13 +7,14 @@ use std::{
     time::Duration,
 };
 
+use audio::speech::BargeInMode;
 use model::audio::Codec;
 use sip::{AuthServer, Timers};
 
 use super::BackendError;
 use crate::{
     config::route_source,
-    engine::{self, Admission, EngineSettings, MediaAddress},
+    engine::{self, Admission, Attention, EngineSettings, Hearing, MediaAddress},
     relay::{message::RtpForm, rtp_ports::RtpPorts},
 };
 
@@ -73,19 +74,35 @@ pub struct SipBackendConfig {
 }
 
 /// When a caller is found to talk over playback.
+///
+/// ```
+/// use sip_relay::backend::BargeInConfig;
+///
+/// let told_only = BargeInConfig { auto_cancel: false, ..BargeInConfig::default() };
+/// assert_eq!((told_only.rms, told_only.min_speech.as_millis()), (500, 300));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BargeInConfig {
     /// Loudness above which it is speech: root mean square of 16-bit samples. Default 500.
-    pub rms: f64,
+    pub rms: u16,
     /// How long it must last. Default 300 ms.
     pub min_speech: Duration,
     /// Stop playback then. Default true.
     pub auto_cancel: bool,
 }
 
+impl BargeInConfig {
+    /// What callers are listened to for. Playback is stopped by its session, which knows what else it was to play.
+    fn hearing(self) -> Hearing {
+        let mode = BargeInMode::Rms(self.rms);
+        let barge_in = audio::speech::BargeInConfig { mode, min_speech: self.min_speech, ignore_tones: true };
+        Hearing { attention: Attention::Always, barge_in, auto_clear: false, ..Hearing::default() }
+    }
+}
+
 impl Default for BargeInConfig {
     fn default() -> Self {
-        Self { rms: 500.0, min_speech: Duration::from_millis(300), auto_cancel: true }
+        Self { rms: 500, min_speech: Duration::from_millis(300), auto_cancel: true }
     }
 }
 
@@ -151,12 +168,14 @@ impl SipBackendConfig {
         media.establishment_timeout = self.rtp_establishment_timeout;
         let mut call = engine::call_settings(codecs, Some(Duration::ZERO));
         call.telephone_event = self.dtmf_payload_type;
+        call.delayed_offer = false;
         let users = self.auth_users.iter();
         let auth =
             users.fold(AuthServer::new(&self.auth_realm), |auth, (name, password)| auth.user(name, password));
         Ok(EngineSettings {
             sip,
             advertised,
+            by_route: self.advertised_ip.is_none() && sip.ip().is_unspecified(),
             media_address,
             user_agent: self.user_agent.clone().unwrap_or_else(|| USER_AGENT.to_owned()),
             contact_user: None,
@@ -166,6 +185,7 @@ impl SipBackendConfig {
             ports,
             call,
             media,
+            hearing: self.barge_in.hearing(),
             max_calls: (self.max_sessions > 0).then_some(self.max_sessions),
             admission: Some(admission),
             form: RtpForm::Samples(None),
@@ -236,10 +256,10 @@ mod tests {
         assert!(!settings.advertised.is_unspecified());
         assert_eq!(settings.media_address, MediaAddress::Route(settings.advertised));
 
-        let advertised_ip = Some("203.0.113.7".parse().expect("an address"));
-        let behind_nat = telephone(&SipBackendConfig { advertised_ip, ..Default::default() }).expect("fine");
-        assert_eq!(behind_nat.advertised, advertised_ip.expect("it is set"));
-        assert_eq!(behind_nat.media_address, MediaAddress::Fixed(behind_nat.advertised));
+        let public: IpAddr = "203.0.113.7".parse().expect("an address");
+        let config = SipBackendConfig { advertised_ip: Some(public), ..Default::default() };
+        let behind_nat = telephone(&config).expect("it is fine");
+        assert_eq!((behind_nat.advertised, behind_nat.media_address), (public, MediaAddress::Fixed(public)));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::{
     registry::{Dialled, Registry},
 };
 use crate::{
+    config::route_source,
     engine::Refused,
     relay::message::{CallCommand, CallHandle, DialOptions as Order},
 };
@@ -50,6 +51,19 @@ impl Default for DialOptions {
             credentials: None,
             ring_timeout: Duration::from_secs(60),
         }
+    }
+}
+
+/// The address under which peers know us.
+pub(super) struct HostToward {
+    pub(super) by_route: bool,
+    pub(super) otherwise: IpAddr,
+}
+
+impl HostToward {
+    pub(super) fn toward(&self, peer: SocketAddr) -> IpAddr {
+        let route = self.by_route.then(|| route_source(peer).ok()).flatten();
+        route.unwrap_or(self.otherwise)
     }
 }
 

@@ -7,8 +7,8 @@
 use std::{
     collections::VecDeque,
     io,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread,
+    sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError},
+    thread::{self, ThreadId},
 };
 
 use tokio::sync::watch;
@@ -27,6 +27,7 @@ struct Shared {
     queue: Mutex<Queue>,
     filled: Condvar,
     finished: watch::Sender<bool>,
+    thread: OnceLock<ThreadId>,
 }
 
 #[derive(Default)]
@@ -44,9 +45,11 @@ impl Dispatcher {
             queue: Mutex::default(),
             filled: Condvar::new(),
             finished: watch::Sender::new(false),
+            thread: OnceLock::new(),
         });
         let dispatcher = Self(shared.clone());
         thread::Builder::new().name("sip-callbacks".into()).spawn(move || {
+            shared.thread.get_or_init(|| thread::current().id());
             while let Some((session, notice)) = shared.next() {
                 callbacks.tell(&session, notice);
             }
@@ -76,10 +79,13 @@ impl Dispatcher {
         self.0.filled.notify_one();
     }
 
-    /// Returns when the thread has told everything. Only after [`close`](Self::close).
+    /// Returns when the thread has told everything. Only after [`close`](Self::close). A callback that waits for it would
+    /// wait for its own end: there it returns at once.
     pub(super) async fn finished(&self) {
-        // An error is a thread that is gone.
-        let _ = self.0.finished.subscribe().wait_for(|finished| *finished).await;
+        if self.0.thread.get() != Some(&thread::current().id()) {
+            // An error is a thread that is gone.
+            let _ = self.0.finished.subscribe().wait_for(|finished| *finished).await;
+        }
     }
 }
 

@@ -10,7 +10,13 @@ use super::{
     callbacks::{Spawner, Task},
 };
 
-/// What a hook waits for.
+/// What a hook waits for. [`Hooks::on`] takes one.
+///
+/// ```
+/// # use sip_relay::backend::HookTrigger;
+/// let keys = HookTrigger::OnDtmf;
+/// # assert_eq!(keys, HookTrigger::OnDtmf);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HookTrigger {
@@ -19,6 +25,14 @@ pub enum HookTrigger {
 }
 
 /// How a hook runs.
+///
+/// ```
+/// # use sip_relay::backend::HookExecution;
+/// fn may_reorder(execution: HookExecution) -> bool {
+///     execution == HookExecution::Async
+/// }
+/// # assert!(!may_reorder(HookExecution::Sync));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum HookExecution {
     /// To its end before the next hook, and before the next callback of the backend.
@@ -28,6 +42,14 @@ pub enum HookExecution {
 }
 
 /// Where an event of a hook comes from.
+///
+/// ```
+/// use sip_relay::backend::{DtmfEvent, HookContext};
+///
+/// fn describe(event: &DtmfEvent, context: &HookContext) -> String {
+///     format!("{} in {} by {}", event.digit, context.room_id, context.session.participant_id())
+/// }
+/// ```
 #[derive(Debug, Clone)]
 pub struct HookContext {
     /// The session.

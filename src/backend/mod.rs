@@ -20,16 +20,18 @@ mod dispatch;
 mod ear;
 mod error;
 mod hooks;
+mod listening;
+mod metadata;
 mod outbound;
 mod playback;
 mod registry;
 mod rooms;
 mod session;
+mod state;
 
 use std::{
     collections::HashMap,
-    future::Future,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -39,22 +41,25 @@ use std::{
 use tokio::runtime::Handle;
 
 pub use self::{
-    audio::{AudioChunk, AudioFrame, DtmfEvent, OutboundAudio},
+    audio::{AudioChunk, AudioFrame, OutboundAudio},
     capability::VoiceCapability,
     config::{BargeInConfig, SipBackendConfig},
     dial::DialOptions,
     error::BackendError,
     hooks::{HookContext, HookExecution, HookTrigger, Hooks},
+    metadata::Metadata,
     rooms::Rooms,
-    session::{Metadata, SessionState, VoiceSession},
+    session::VoiceSession,
+    state::SessionState,
 };
 use self::{
     callbacks::Callbacks,
-    dial::{Placing, Route},
+    dial::{HostToward, Placing, Route},
     dispatch::Dispatcher,
     ear::SessionEar,
     registry::Registry,
 };
+pub use crate::engine::DtmfEvent;
 use crate::{engine::Engine, relay::message::CallCommand};
 
 /// See the [module's documentation](self). A handle: every clone is the same backend.
@@ -99,7 +104,7 @@ struct Shared {
 struct Running {
     engine: Engine,
     callers: Callers,
-    host: IpAddr,
+    host: HostToward,
 }
 
 /// The thread of callbacks; it ends with its owner.
@@ -148,7 +153,7 @@ impl SipVoiceBackend {
         }
         let admitting = registry.clone();
         let settings = config.telephone(Arc::new(move |invite| admitting.admit(invite)))?;
-        let host = settings.advertised;
+        let host = HostToward { by_route: settings.by_route, otherwise: settings.advertised };
         let dispatcher = Dispatcher::start(callbacks.clone()).map_err(BackendError::Thread)?;
         let callers = Callers(dispatcher.clone());
         let ear = SessionEar {
@@ -182,73 +187,6 @@ impl SipVoiceBackend {
     /// Frames of callers that were dropped since the start because callbacks took too long.
     pub fn dropped_frames(&self) -> u64 {
         self.running().as_ref().map_or(0, |running| running.callers.0.dropped())
-    }
-
-    /// Calls `callback` for every inbound call, once, when it has been answered and its media is open. The last
-    /// registration, of this or of [`on_call_async`](Self::on_call_async), wins.
-    pub fn on_call(&self, callback: impl Fn(VoiceSession) + Send + Sync + 'static) {
-        self.0.callbacks.set_call(Arc::new(callback));
-    }
-
-    /// The same, and runs what `callback` returns.
-    pub fn on_call_async<F, Fut>(&self, callback: F)
-    where
-        F: Fn(VoiceSession) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
-        self.0.callbacks.set_call(Arc::new(self.0.callbacks.spawner().detach(callback)));
-    }
-
-    /// Calls `callback` when a call ended that was up: the far end hung up, sent no ACK or no more media. The session's
-    /// state is [`SessionState::Ended`] already. Not for calls that [`disconnect`](Self::disconnect) or
-    /// [`close`](Self::close) ended. The last registration wins.
-    pub fn on_call_disconnected(&self, callback: impl Fn(VoiceSession) + Send + Sync + 'static) {
-        self.0.callbacks.set_disconnected(Arc::new(callback));
-    }
-
-    /// The same, and runs what `callback` returns.
-    pub fn on_call_disconnected_async<F, Fut>(&self, callback: F)
-    where
-        F: Fn(VoiceSession) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
-        self.0.callbacks.set_disconnected(Arc::new(self.0.callbacks.spawner().detach(callback)));
-    }
-
-    /// Calls `callback` for every 20 ms of every caller, in order; what was lost on the way is concealed. The last
-    /// registration wins.
-    pub fn on_audio_received(&self, callback: impl Fn(VoiceSession, AudioFrame) + Send + Sync + 'static) {
-        self.0.callbacks.set_audio(Arc::new(callback));
-    }
-
-    /// Calls `callback`, and every other one that is registered here, when a caller talks over playback: once a playback,
-    /// before it is cancelled.
-    pub fn on_barge_in(&self, callback: impl Fn(VoiceSession) + Send + Sync + 'static) {
-        self.0.callbacks.add_barge_in(Arc::new(callback));
-    }
-
-    /// The same, and runs what `callback` returns.
-    pub fn on_barge_in_async<F, Fut>(&self, callback: F)
-    where
-        F: Fn(VoiceSession) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
-        self.0.callbacks.add_barge_in(Arc::new(self.0.callbacks.spawner().detach(callback)));
-    }
-
-    /// Calls `callback`, and every other one that is registered here, for every key of a caller (RFC 4733), once each.
-    pub fn on_dtmf_received(&self, callback: impl Fn(VoiceSession, DtmfEvent) + Send + Sync + 'static) {
-        self.0.callbacks.add_dtmf(Arc::new(callback));
-    }
-
-    /// The same, and runs what `callback` returns.
-    pub fn on_dtmf_received_async<F, Fut>(&self, callback: F)
-    where
-        F: Fn(VoiceSession, DtmfEvent) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
-        let detached = self.0.callbacks.spawner().detach(move |(session, event)| callback(session, event));
-        self.0.callbacks.add_dtmf(Arc::new(move |session, event| detached((session, event))));
     }
 
     /// Takes up the session of a call: `metadata` names it by `session_id`. It belongs to this room, participant and
@@ -350,7 +288,7 @@ impl SipVoiceBackend {
         let (placed, placing) = {
             let running = self.running();
             let Running { engine, host, .. } = running.as_ref().ok_or(BackendError::NotStarted)?;
-            let route = Route::new(to, from, proxy, *host, ticket);
+            let route = Route::new(to, from, proxy, host.toward(proxy), ticket);
             let order = route.order(&options);
             let placing = Placing::new(&self.0.registry, &route, options)?;
             (engine.dial(to.to_owned(), order), placing)

@@ -42,7 +42,7 @@ use super::{ClientBuilder, SipClientError};
 pub struct SimpleSipClient(super::SimpleSipClient);
 
 impl SimpleSipClient {
-    /// A client of `server`, UDP port 5060. Does nothing until [`connect`](Self::connect).
+    /// A client of `server`, with a UDP port unless that is 5060. Does nothing until [`connect`](Self::connect).
     #[must_use]
     pub fn new(username: &str, password: &str, server: &str) -> Self {
         Self(super::SimpleSipClient::new(username, password, server))
@@ -106,6 +106,30 @@ impl SimpleSipClient {
     /// As there.
     pub fn hangup_call(&self) -> Result<(), SipClientError> {
         block_on(self.0.hangup_call())
+    }
+
+    /// Waits for [`hold_call`](super::SimpleSipClient::hold_call).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn hold_call(&self) -> Result<(), SipClientError> {
+        block_on(self.0.hold_call())
+    }
+
+    /// Waits for [`resume_call`](super::SimpleSipClient::resume_call).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn resume_call(&self) -> Result<(), SipClientError> {
+        block_on(self.0.resume_call())
+    }
+
+    /// Waits for [`transfer_call`](super::SimpleSipClient::transfer_call).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn transfer_call(&self, destination: &str) -> Result<(), SipClientError> {
+        block_on(self.0.transfer_call(destination))
     }
 
     /// Waits for [`disconnect`](super::SimpleSipClient::disconnect).

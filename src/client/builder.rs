@@ -59,11 +59,12 @@ pub(super) struct Settings {
 
 impl ClientBuilder {
     pub(super) fn new(username: &str, password: &str, server: &str) -> Self {
+        let (server, port) = host_and_port(server);
         let settings = Settings {
             username: username.to_owned(),
             password: password.to_owned(),
             server: server.to_owned(),
-            port: 5060,
+            port,
             local_ip: None,
             local_port: 0,
             rtp_ports: 10_000..=20_000,
@@ -84,7 +85,8 @@ impl ClientBuilder {
         self
     }
 
-    /// The UDP port of the server. Default: 5060.
+    /// The UDP port of the server. Default: the one that stands behind its name or address, `pbx.example.com:5080`, else
+    /// 5060.
     #[must_use]
     pub fn port(self, port: u16) -> Self {
         self.with(|settings| settings.port = port)
@@ -231,6 +233,7 @@ impl Settings {
         Ok(EngineSettings {
             sip: SocketAddr::new(bind, self.local_port),
             advertised,
+            by_route: false,
             media_address,
             user_agent: self.user_agent.clone(),
             contact_user: Some(self.username.clone()).filter(|user| !user.is_empty()),
@@ -240,6 +243,7 @@ impl Settings {
             ports: ports.starting_anywhere(),
             call,
             media: session_config(true),
+            hearing: Default::default(),
             max_calls: None,
             admission: Some(admission),
             form: RtpForm::Samples(None),
@@ -263,9 +267,34 @@ impl Settings {
     }
 }
 
+/// A host, or a host and a port; an IPv6 address has brackets then.
+fn host_and_port(server: &str) -> (&str, u16) {
+    let parts = server.rsplit_once(':').filter(|(host, _)| host.ends_with(']') || !host.contains(':'));
+    let split = parts.and_then(|(host, port)| Some((host, port.parse().ok()?)));
+    let (host, port) = split.unwrap_or((server, DEFAULT_PORT));
+    (host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host), port)
+}
+
+const DEFAULT_PORT: u16 = 5060;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn server_may_name_its_port() {
+        for (given, host, port) in [
+            ("pbx.example.com", "pbx.example.com", 5060),
+            ("pbx.example.com:5080", "pbx.example.com", 5080),
+            ("10.0.0.9:5062", "10.0.0.9", 5062),
+            ("::1", "::1", 5060),
+            ("[::1]", "::1", 5060),
+            ("[::1]:5062", "::1", 5062),
+            ("pbx:sip", "pbx:sip", 5060),
+        ] {
+            assert_eq!(host_and_port(given), (host, port), "{given}");
+        }
+    }
 
     fn settings() -> ClientBuilder {
         ClientBuilder::new("1001", "secret", "127.0.0.1")

@@ -49,10 +49,16 @@ struct Queue {
     rate: Option<SampleRate>,
 }
 
-#[derive(Default)]
-struct Inner {
+/// What is called.
+#[derive(Default, Clone)]
+struct Hooks {
     audio: Option<(AudioCallback, AudioFormat)>,
     dtmf: Option<DtmfCallback>,
+}
+
+#[derive(Default)]
+struct Inner {
+    hooks: Hooks,
     waiting: VecDeque<Delivery>,
     dropped: u64,
     running: bool,
@@ -69,7 +75,7 @@ impl Callbacks {
     pub fn set_audio(&self, callback: AudioCallback, format: AudioFormat) {
         let _former = {
             let mut inner = self.queue.lock();
-            let former = inner.audio.replace((callback, format));
+            let former = inner.hooks.audio.replace((callback, format));
             self.run(&mut inner);
             // Dropped outside of the lock: what it holds may be a client.
             former
@@ -82,7 +88,7 @@ impl Callbacks {
             let mut inner = self.queue.lock();
             inner.waiting.retain(|waiting| matches!(waiting, Delivery::Dtmf(_)));
             self.queue.changed.notify_all();
-            inner.audio.take()
+            inner.hooks.audio.take()
         };
     }
 
@@ -90,7 +96,7 @@ impl Callbacks {
     pub fn set_dtmf(&self, callback: DtmfCallback) {
         let _former = {
             let mut inner = self.queue.lock();
-            let former = inner.dtmf.replace(callback);
+            let former = inner.hooks.dtmf.replace(callback);
             self.run(&mut inner);
             former
         };
@@ -103,7 +109,7 @@ impl Callbacks {
             inner.closed = true;
             inner.waiting.clear();
             self.queue.changed.notify_all();
-            (inner.audio.take(), inner.dtmf.take())
+            std::mem::take(&mut inner.hooks)
         };
     }
 
@@ -111,8 +117,8 @@ impl Callbacks {
     pub fn deliver(&self, delivery: Delivery) {
         let mut inner = self.queue.lock();
         let wanted = match &delivery {
-            Delivery::Audio { .. } => inner.audio.is_some(),
-            Delivery::Dtmf(_) => inner.dtmf.is_some(),
+            Delivery::Audio { .. } => inner.hooks.audio.is_some(),
+            Delivery::Dtmf(_) => inner.hooks.dtmf.is_some(),
         };
         if !wanted {
             return;
@@ -152,15 +158,15 @@ impl Queue {
     }
 
     /// What to call next; `None` once there is nobody left to call.
-    fn next(&self) -> Option<(Delivery, Option<(AudioCallback, AudioFormat)>, Option<DtmfCallback>)> {
+    fn next(&self) -> Option<(Delivery, Hooks)> {
         let mut inner = self.lock();
         loop {
-            if inner.closed || (inner.audio.is_none() && inner.dtmf.is_none()) {
+            if inner.closed || (inner.hooks.audio.is_none() && inner.hooks.dtmf.is_none()) {
                 inner.running = false;
                 return None;
             }
             if let Some(delivery) = inner.waiting.pop_front() {
-                return Some((delivery, inner.audio.clone(), inner.dtmf.clone()));
+                return Some((delivery, inner.hooks.clone()));
             }
             inner = self.changed.wait(inner).unwrap_or_else(PoisonError::into_inner);
         }
@@ -168,38 +174,35 @@ impl Queue {
 
     fn work(&self) {
         let mut converter = Converter::default();
-        while let Some((delivery, audio, dtmf)) = self.next() {
-            let done = catch_unwind(AssertUnwindSafe(|| match (&delivery, &audio, &dtmf) {
-                (Delivery::Audio { call, rate, pcm }, Some((callback, format)), _) => {
-                    converter
-                        .convert((*call, *rate, pcm), (*format, self.rate), |frame| callback(frame, *format));
+        while let Some((delivery, hooks)) = self.next() {
+            let done = catch_unwind(AssertUnwindSafe(|| match (&delivery, &hooks) {
+                (Delivery::Audio { call, rate, pcm }, Hooks { audio: Some((callback, format)), .. }) => {
+                    let heard = |frame: &[u8]| callback(frame, *format);
+                    converter.convert((*call, *rate, pcm), (*format, self.rate), heard);
                 }
-                (Delivery::Dtmf(event), _, Some(callback)) => callback(*event),
+                (Delivery::Dtmf(event), Hooks { dtmf: Some(callback), .. }) => callback(*event),
                 // Removed in the meantime.
                 _ => {}
             }));
             if done.is_err() {
                 error!("a callback panicked: it is not called any more");
-                self.remove(&delivery, audio.as_ref(), dtmf.as_ref());
+                self.remove(&delivery, &hooks);
                 converter = Converter::default();
             }
         }
     }
 
     /// Removes the callback that panicked, unless another has taken its place.
-    fn remove(
-        &self,
-        delivery: &Delivery,
-        audio: Option<&(AudioCallback, AudioFormat)>,
-        dtmf: Option<&DtmfCallback>,
-    ) {
+    fn remove(&self, delivery: &Delivery, then: &Hooks) {
         let mut inner = self.lock();
+        let now = &mut inner.hooks;
         match delivery {
             Delivery::Audio { .. } => {
-                inner.audio.take_if(|(now, _)| audio.is_some_and(|(then, _)| Arc::ptr_eq(now, then)));
+                let then = then.audio.as_ref().map(|(callback, _)| callback);
+                now.audio.take_if(|(now, _)| then.is_some_and(|then| Arc::ptr_eq(now, then)));
             }
             Delivery::Dtmf(_) => {
-                inner.dtmf.take_if(|now| dtmf.is_some_and(|then| Arc::ptr_eq(now, then)));
+                now.dtmf.take_if(|now| then.dtmf.as_ref().is_some_and(|then| Arc::ptr_eq(now, then)));
             }
         }
     }
@@ -281,10 +284,10 @@ mod tests {
         callbacks.set_audio(Arc::new(|_, _| panic!("the program's own fault")), AudioFormat::Pcmu);
         callbacks.deliver(frame(1));
         let gone = std::time::Instant::now();
-        while callbacks.queue.lock().audio.is_some() && gone.elapsed() < WAIT {
+        while callbacks.queue.lock().hooks.audio.is_some() && gone.elapsed() < WAIT {
             thread::yield_now();
         }
-        assert!(callbacks.queue.lock().audio.is_none());
+        assert!(callbacks.queue.lock().hooks.audio.is_none());
         let (heard, _let_go) = slow(&callbacks);
         callbacks.deliver(frame(2));
         assert_eq!(heard.recv_timeout(WAIT), Ok(2));

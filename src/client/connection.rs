@@ -153,6 +153,9 @@ fn judge(told: Option<RegistrationNews>, server: SocketAddr) -> Result<(), Refus
 /// The server's address, of the family of our own where that is given.
 async fn address(settings: &Settings, deadline: Instant) -> Result<SocketAddr, SipClientError> {
     let (server, near) = (settings.server.clone(), settings.local_ip);
+    if let Ok(ip) = server.parse() {
+        return Ok(SocketAddr::new(ip, settings.port));
+    }
     // Resolving blocks a thread, and may do so for longer than we wait.
     let ask = async move {
         let asked = tokio::task::spawn_blocking(move || resolve(&server, near));

@@ -56,8 +56,9 @@ impl ClientEar {
             Event::Dtmf { call, digit, duration } if self.line.number_of(&call).is_some() => {
                 self.callbacks.deliver(Delivery::Dtmf(DtmfEvent::new(digit, duration)));
             }
-            Event::Error { status: 503, verb, .. } if verb == "RTP" => self.line.set_full(None, true),
-            Event::Xon { call, .. } => self.line.set_full(Some(&call), false),
+            Event::Transfer { call, status, reason } => self.line.transferring(&call, status, &reason),
+            Event::Error { status, text, verb } => self.line.refused(&verb, status, &text),
+            Event::Xon { call, .. } => self.line.has_room(&call),
             _ => {}
         }
     }

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use actix::Recipient;
 use model::{
     audio::{Codec, SampleRate},
     call::{Direction, EndLabel, EndReason, Party},
@@ -19,6 +20,7 @@ use tokio::sync::watch;
 
 use super::{
     CallFailure, SipClientError,
+    asked::{Asked, Waiting},
     audio::AudioConfig,
     budget::Budget,
     report::CallReport,
@@ -26,7 +28,7 @@ use super::{
 };
 use crate::{
     engine::Refused,
-    relay::message::{AgentMedia, AgentOrder, CallCommand, CallHandle, ClientId, MediaFacts},
+    relay::message::{AgentMedia, AgentOrder, CallCommand, CallHandle, ClientId, MediaFacts, TransferTarget},
 };
 
 /// See the module's documentation.
@@ -59,6 +61,7 @@ struct Call {
     half_sample: Option<u8>,
     /// The playout queue has refused audio, and is not nearly empty yet.
     full: bool,
+    asked: Asked,
 }
 
 impl Line {
@@ -140,6 +143,7 @@ impl Line {
             hang_up: false,
             half_sample: None,
             full: false,
+            asked: Asked::default(),
         });
         Some(number)
     }
@@ -185,15 +189,31 @@ impl Line {
     }
 
     pub fn agreed(&self, id: &CallId, facts: MediaFacts) {
-        self.with(id, |call| call.facts = Some(facts));
+        self.with(id, |call| {
+            call.facts = Some(facts);
+            call.asked.agreed(facts.on_hold);
+        });
     }
 
-    /// The playout queue has refused audio, or is nearly empty again.
-    pub fn set_full(&self, id: Option<&CallId>, full: bool) {
-        let mut slot = self.slot();
-        if let Some(call) = slot.call.as_mut().filter(|call| id.is_none_or(|id| call.is(id))) {
-            call.full = full;
+    /// The far end tells how the transfer goes.
+    pub fn transferring(&self, id: &CallId, status: u16, reason: &str) {
+        self.with(id, |call| call.asked.transferring(status, reason));
+    }
+
+    /// What this word of the text protocol asked for is refused.
+    pub fn refused(&self, verb: &str, status: u16, reason: &str) {
+        if let Some(call) = &mut self.slot().call {
+            match verb {
+                // The playout queue is full: it will tell when it is nearly empty again.
+                "RTP" => call.full = true,
+                verb => call.asked.refused(verb, status, reason),
+            }
         }
+    }
+
+    /// The playout queue is nearly empty again.
+    pub fn has_room(&self, id: &CallId) {
+        self.with(id, |call| call.full = false);
     }
 
     /// The number of this call, if it is the one that there is.
@@ -247,6 +267,39 @@ impl Line {
         let handle = ringing.and_then(|call| call.handle.as_ref()).ok_or(SipClientError::NoCall)?;
         handle.commands.do_send(command);
         Ok(())
+    }
+
+    /// Puts the far end on hold, or takes it back; `None`: it is so already.
+    pub fn hold(&self, client: ClientId, on: bool) -> Result<Option<Waiting>, SipClientError> {
+        self.up(|call, commands| {
+            if call.facts.is_some_and(|facts| facts.on_hold == on) {
+                return Ok(None);
+            }
+            let outcome = call.asked.hold(on);
+            commands.do_send(CallCommand::Hold { client, on });
+            Ok(Some(outcome))
+        })
+    }
+
+    /// Asks the far end to call somebody else.
+    pub fn transfer(&self, client: ClientId, target: TransferTarget) -> Result<Waiting, SipClientError> {
+        self.up(|call, commands| {
+            let outcome = call.asked.transfer().ok_or_else(|| super::failure(491))?;
+            commands.do_send(CallCommand::Transfer { client, target });
+            Ok(outcome)
+        })
+    }
+
+    /// Runs `order` on the call, if it is up.
+    fn up<T>(
+        &self,
+        order: impl FnOnce(&mut Call, Recipient<CallCommand>) -> Result<T, SipClientError>,
+    ) -> Result<T, SipClientError> {
+        let mut slot = self.slot();
+        let up = slot.call.as_mut().filter(|call| call.progress.state().is_active());
+        let call = up.ok_or(SipClientError::NoCall)?;
+        let commands = call.handle.as_ref().map(|handle| handle.commands.clone());
+        order(call, commands.ok_or(SipClientError::NoCall)?)
     }
 
     /// Queues PCM of the program; `rate`: `None` is that of the codec.

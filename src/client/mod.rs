@@ -27,6 +27,7 @@
 //! signed 16-bit little-endian mono PCM at 8000 Hz, whatever the codec, unless [`ClientBuilder::pcm_rate`] says otherwise.
 //! The async functions need no particular runtime; [`blocking::SimpleSipClient`] needs none at all.
 
+mod asked;
 mod audio;
 pub mod blocking;
 mod budget;
@@ -45,6 +46,7 @@ use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 pub use model::audio::Codec;
 use tokio::sync::watch;
 
+use self::{asked::Waiting, builder::Settings, callbacks::Callbacks, connection::Connection, line::Line};
 pub use self::{
     audio::{AudioConfig, AudioFormat, PcmRate, UnknownAudioFormat},
     builder::ClientBuilder,
@@ -52,11 +54,10 @@ pub use self::{
     report::{CallReport, CallStatusReport, Direction},
     state::CallState,
 };
-use self::{builder::Settings, callbacks::Callbacks, connection::Connection, line::Line};
 pub use crate::engine::DtmfEvent;
 use crate::{
     engine,
-    relay::message::{CallCommand, DialOptions},
+    relay::message::{CallCommand, DialOptions, TransferTarget},
 };
 
 /// A telephone for programs: see the [module](self).
@@ -65,8 +66,16 @@ use crate::{
 /// ends, the registration is given up and the sockets are closed, all in the background; a callback that holds a clone
 /// keeps the client alive until it is removed.
 ///
-/// The async functions work in every runtime, tokio or not, and outside of one; dropping their futures leaves nothing
-/// half done.
+/// The async functions work in every runtime, tokio or not; outside of one, [`blocking`] waits for them. Dropping their
+/// futures leaves nothing half done.
+///
+/// ```
+/// use sip_relay::client::{CallState, SimpleSipClient};
+///
+/// let client = SimpleSipClient::new("1001", "secret", "pbx.example.com:5080");
+/// assert_eq!(client.call_state(), CallState::Idle);
+/// assert!(client.send_audio(&[0; 320]).is_err(), "it is not connected");
+/// ```
 #[derive(Clone)]
 pub struct SimpleSipClient {
     handle: Arc<Handle>,
@@ -80,7 +89,7 @@ struct Handle {
 }
 
 impl SimpleSipClient {
-    /// A client of `server`, a host name or an address, UDP port 5060. Does nothing until [`connect`](Self::connect).
+    /// A client of `server`, a host name or an address, with a UDP port unless that is 5060. Does nothing until [`connect`](Self::connect).
     #[must_use]
     pub fn new(username: &str, password: &str, server: &str) -> Self {
         Self::builder(username, password, server).build()
@@ -247,6 +256,47 @@ impl SimpleSipClient {
         self.handle.line.take_up(CallCommand::Decline { status, reason: None })
     }
 
+    /// Puts the far end on hold: it hears what is sent, and is not heard. Returns when it has agreed.
+    ///
+    /// # Errors
+    /// [`NoCall`](SipClientError::NoCall) when none is up, [`Call`](SipClientError::Call) when the far end refuses; the call
+    /// goes on as it was.
+    pub async fn hold_call(&self) -> Result<(), SipClientError> {
+        self.hold(true).await
+    }
+
+    /// Takes the far end back from hold.
+    ///
+    /// # Errors
+    /// As [`hold_call`](Self::hold_call).
+    pub async fn resume_call(&self) -> Result<(), SipClientError> {
+        self.hold(false).await
+    }
+
+    async fn hold(&self, on: bool) -> Result<(), SipClientError> {
+        let client = self.handle.connection.with(|engine| engine.client())?;
+        match self.handle.line.hold(client, on)? {
+            Some(outcome) => settled(outcome).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Asks the far end to call somebody else, a number, an extension or a `sip:` URI (blind transfer, RFC 3515). Returns
+    /// when it has reached them, or has given up; this call is over then, or goes on. Waits for `ring_timeout` at most.
+    ///
+    /// # Errors
+    /// [`InvalidDestination`](SipClientError::InvalidDestination), [`NoCall`](SipClientError::NoCall) when none is up,
+    /// [`Call`](SipClientError::Call) with what the far end says.
+    pub async fn transfer_call(&self, destination: &str) -> Result<(), SipClientError> {
+        let destination = destination::read(destination)?;
+        let target = destination.target.map_or(TransferTarget::Phone(destination.user), TransferTarget::Uri);
+        let client = self.handle.connection.with(|engine| engine.client())?;
+        let outcome = self.handle.line.transfer(client, target)?;
+        let patience = self.handle.settings.ring_timeout;
+        let wait = async move { tokio::time::timeout(patience, settled(outcome)).await };
+        engine::run(wait).await?.unwrap_or_else(|_| Err(failure(408).into()))
+    }
+
     /// How far the call has come.
     #[must_use]
     pub fn call_state(&self) -> CallState {
@@ -384,6 +434,12 @@ impl Drop for Handle {
         // The telephone puts itself away.
         self.callbacks.close();
     }
+}
+
+/// Waits for what was asked of the far end; 487 when the call ends before.
+async fn settled(outcome: Waiting) -> Result<(), SipClientError> {
+    let outcome = outcome.await.unwrap_or_else(|_| Err(failure(487)));
+    outcome.map_err(SipClientError::from)
 }
 
 fn failure(status: u16) -> CallFailure {

@@ -125,6 +125,7 @@ fn read_sip(reader: &mut Reader<'_>) -> SipConfig {
     let allowed_peers = reader.read_optional("SIP_ALLOWED_PEERS", parse::peers).unwrap_or_default();
     SipConfig {
         allowed_peers,
+        session_expires: reader.read("SIP_SESSION_EXPIRES", parse::session_expires),
         auth_realm,
         auth_algorithms,
         auth_users,
@@ -267,6 +268,8 @@ fn read_rtp(reader: &mut Reader<'_>) -> RtpConfig {
         symmetric: reader.read("RTP_SYMMETRIC", parse::flag),
         inactivity_timeout: reader.read("RTP_INACTIVITY_TIMEOUT", parse::seconds),
         establishment_timeout: reader.read("RTP_ESTABLISHMENT_TIMEOUT", parse::seconds),
+        inband_dtmf: reader.read("DTMF_INBAND", parse::inband_dtmf),
+        speech_detection: reader.read("SPEECH_DETECTION", parse::flag),
     }
 }
 
@@ -292,6 +295,7 @@ fn read_relay(reader: &mut Reader<'_>) -> RelayConfig {
 
 fn read_files(reader: &mut Reader<'_>, cwd: &Path) -> FilesConfig {
     let recording_dir = reader.path("RECORDING_DIR", cwd);
+    let channels = reader.read("RECORDING_CHANNELS", parse::count(1..=2));
     let days = reader.read("MAX_RECORDING_AGE_DAYS", parse::count(0..=36_500));
     let output_dir = reader.path("OUTPUT_DIR", cwd);
     let greeting = reader.read_optional("GREETING_FILE", parse::line).map(|path| absolute(cwd, &path));
@@ -305,6 +309,7 @@ fn read_files(reader: &mut Reader<'_>, cwd: &Path) -> FilesConfig {
         recording_dir,
         greeting: greeting.unwrap_or_else(|| output_dir.join("transcode").join("greeting.wav")),
         output_dir,
+        stereo_recordings: channels == 2,
         max_recording_age: (days > 0).then(|| Duration::from_secs(days as u64 * 86_400)),
     }
 }

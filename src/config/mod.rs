@@ -96,6 +96,9 @@ pub struct SipConfig {
     pub auth_algorithms: Vec<Algorithm>,
     /// Who may speak SIP with us besides the PBX; empty = anybody. `SIP_ALLOWED_PEERS`.
     pub allowed_peers: Vec<PeerNet>,
+    /// How long a call may go without a sign of life of the signalling (RFC 4028); `None` = for ever.
+    /// `SIP_SESSION_EXPIRES`.
+    pub session_expires: Option<Duration>,
 }
 
 /// Somebody who may send SIP requests.
@@ -143,6 +146,22 @@ pub struct RtpConfig {
     pub inactivity_timeout: Duration,
     /// Time from the answer to the first packet; `RTP_ESTABLISHMENT_TIMEOUT`.
     pub establishment_timeout: Duration,
+    /// Whether keys are heard in the audio; `DTMF_INBAND`.
+    pub inband_dtmf: InbandDtmf,
+    /// Whether multi clients are told when the caller talks; `SPEECH_DETECTION`.
+    pub speech_detection: bool,
+}
+
+/// Whether a caller's keys are heard in the audio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum InbandDtmf {
+    /// They are not.
+    #[default]
+    Off,
+    /// In calls without telephone events.
+    Auto,
+    /// In every call.
+    On,
 }
 
 impl RtpConfig {
@@ -240,6 +259,8 @@ pub struct FilesConfig {
     pub output_dir: PathBuf,
     /// Played when a call is up, if it exists; `GREETING_FILE`.
     pub greeting: PathBuf,
+    /// Whether a recording has the agent as well, on the right; `RECORDING_CHANNELS`.
+    pub stereo_recordings: bool,
     /// Age at which a recording is deleted; `None` = never. `MAX_RECORDING_AGE_DAYS`.
     pub max_recording_age: Option<Duration>,
 }
@@ -294,6 +315,7 @@ impl Config {
                 password: None,
                 register: false,
                 allowed_peers: Vec::new(),
+                session_expires: Some(Duration::from_secs(1800)),
                 auth_users: Vec::new(),
                 auth_realm: "sip-relay".to_owned(),
                 auth_algorithms: vec![Algorithm::Md5, Algorithm::Sha256],
@@ -307,6 +329,8 @@ impl Config {
                 symmetric: true,
                 inactivity_timeout: Duration::from_secs(30),
                 establishment_timeout: Duration::from_secs(60),
+                inband_dtmf: InbandDtmf::Off,
+                speech_detection: true,
             },
             ws: WsConfig {
                 listen: any,
@@ -336,6 +360,7 @@ impl Config {
                 recording_dir: folder.join("recording"),
                 output_dir: folder.join("output"),
                 greeting: folder.join("output/transcode/greeting.wav"),
+                stereo_recordings: false,
                 max_recording_age: Some(Duration::from_secs(7 * 86_400)),
             },
             log: LogConfig { level: Level::INFO, file: folder.join("sip_server.log"), mask: true },

@@ -6,7 +6,7 @@ use model::audio::Codec;
 use sip::auth::Algorithm;
 use tracing::Level;
 
-use super::{AnswerMode, LostAction, NumberPattern, PeerNet, Secret, SipUser};
+use super::{AnswerMode, InbandDtmf, LostAction, NumberPattern, PeerNet, Secret, SipUser};
 
 /// `Err`: what is expected, as the end of the sentence "NAME=value: ...".
 pub(super) type Parsed<T> = Result<T, String>;
@@ -55,6 +55,15 @@ pub(super) fn seconds_or_none(text: &str) -> Parsed<Option<Duration>> {
     }
 }
 
+/// The interval of a session timer, whole seconds (RFC 4028 §4: 90 at least); 0 is none.
+pub(super) fn session_expires(text: &str) -> Parsed<Option<Duration>> {
+    match text.parse() {
+        Ok(0) => Ok(None),
+        Ok(seconds @ 90..=86_400) => Ok(Some(Duration::from_secs(seconds))),
+        _ => Err("expected whole seconds from 90 to 86400, or 0 for no session timer".to_owned()),
+    }
+}
+
 /// Seconds rounded to milliseconds. Only digits and a point: no sign, exponent, `inf` or `nan`.
 fn duration(text: &str) -> Option<Duration> {
     const WEEK: f64 = 604_800.0;
@@ -90,6 +99,16 @@ pub(super) fn answer_mode(text: &str) -> Parsed<AnswerMode> {
         "auto" => Ok(AnswerMode::Auto),
         "client" => Ok(AnswerMode::Client),
         _ => Err("expected auto or client".to_owned()),
+    }
+}
+
+/// A flag, or `auto`.
+pub(super) fn inband_dtmf(text: &str) -> Parsed<InbandDtmf> {
+    match (text, flag(text)) {
+        ("auto", _) => Ok(InbandDtmf::Auto),
+        (_, Ok(true)) => Ok(InbandDtmf::On),
+        (_, Ok(false)) => Ok(InbandDtmf::Off),
+        (_, Err(_)) => Err("expected 0, 1 or auto".to_owned()),
     }
 }
 

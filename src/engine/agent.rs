@@ -5,7 +5,7 @@
 
 use std::{collections::VecDeque, sync::atomic::AtomicU64, sync::atomic::Ordering};
 
-use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, Recipient};
+use actix::{Actor, ActorContext, Addr, Context, Handler, Message, Recipient};
 use bytes::Bytes;
 use model::{audio::SampleRate, call::EndReason, event::Event, id::CallId};
 use tokio::sync::oneshot;
@@ -39,8 +39,6 @@ pub enum News {
     Over {
         /// Which.
         call: CallId,
-        /// It had been up.
-        was_up: bool,
         /// Why.
         reason: EndReason,
     },
@@ -64,7 +62,6 @@ impl<F: FnMut(News) + Send + 'static> Ear for F {
 pub struct Agent {
     id: ClientId,
     ear: Box<dyn Ear>,
-    form: RtpForm,
     switchboard: Option<Exchange>,
     dialling: VecDeque<oneshot::Sender<Result<CallHandle, Refused>>>,
     placed: Vec<CallHandle>,
@@ -73,8 +70,6 @@ pub struct Agent {
 /// The switchboard, as an agent sees it.
 #[derive(Clone)]
 pub struct Exchange {
-    /// To be heard.
-    pub connect: Recipient<Connect>,
     /// To leave.
     pub disconnect: Recipient<Disconnect>,
     /// To call.
@@ -108,9 +103,9 @@ pub struct Place {
 }
 
 impl Agent {
-    /// An agent that hears callers in this form.
-    pub fn new(id: ClientId, ear: Box<dyn Ear>, form: RtpForm) -> Self {
-        Self { id, ear, form, switchboard: None, dialling: VecDeque::new(), placed: Vec::new() }
+    /// An agent of this name.
+    pub fn new(id: ClientId, ear: Box<dyn Ear>) -> Self {
+        Self { id, ear, switchboard: None, dialling: VecDeque::new(), placed: Vec::new() }
     }
 
     fn event(&mut self, event: Event) {
@@ -137,6 +132,13 @@ impl Agent {
     }
 }
 
+/// How an agent is made known to its switchboard before the first call comes: it hears callers in this form.
+pub fn introduction(client: ClientId, agent: &Addr<Agent>, form: RtpForm) -> Connect {
+    let listener = Listener { client, replaces: None, form, audio: agent.clone().recipient() };
+    let inside = Some(Insider { facts: agent.clone().recipient(), listener });
+    Connect { client, events: agent.clone().recipient(), session: None, inside }
+}
+
 /// A name that no other agent of this process has.
 pub fn next_client() -> ClientId {
     static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -161,12 +163,7 @@ impl Actor for Agent {
 impl Handler<Join> for Agent {
     type Result = ();
 
-    fn handle(&mut self, join: Join, ctx: &mut Context<Self>) {
-        let me = ctx.address();
-        let (client, form) = (self.id, self.form);
-        let listener = Listener { client, replaces: None, form, audio: me.clone().recipient() };
-        let inside = Some(Insider { facts: me.clone().recipient(), listener });
-        join.0.connect.do_send(Connect { client, events: me.recipient(), session: None, inside });
+    fn handle(&mut self, join: Join, _: &mut Context<Self>) {
         self.switchboard = Some(join.0);
     }
 }
@@ -214,7 +211,7 @@ impl Handler<CallFact> for Agent {
         self.ear.hear(match kind {
             FactKind::Media(facts) => News::Media(call, facts),
             FactKind::AnswerSent => News::AnswerSent(call),
-            FactKind::Over { was_up, reason } => News::Over { call, was_up, reason },
+            FactKind::Over { reason } => News::Over { call, reason },
         });
     }
 }
@@ -223,7 +220,7 @@ impl Handler<CallerAudio> for Agent {
     type Result = ();
 
     fn handle(&mut self, audio: CallerAudio, _: &mut Context<Self>) {
-        if let AudioMessage::Samples { rate, pcm } = audio.frame {
+        if let Some(AudioMessage::Samples { rate, pcm }) = audio.frame {
             self.ear.hear(News::Audio { call: audio.call, rate, pcm });
         }
     }
@@ -278,7 +275,7 @@ mod tests {
         let (sender, mut commands) = unbounded_channel();
         let probe = Probe(sender).start();
         let id = CallId::from_sip_call_id("a@b");
-        let mut agent = Agent::new(ClientId(1), Box::new(|_| ()), RtpForm::Classic);
+        let mut agent = Agent::new(ClientId(1), Box::new(|_| ()));
         agent.placed.push(CallHandle {
             id: id.clone(),
             direction: Direction::Outbound,

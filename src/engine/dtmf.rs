@@ -6,12 +6,13 @@ use std::time::Duration;
 ///
 /// ```
 /// # use sip_relay::client::DtmfEvent;
-/// fn on_key(key: DtmfEvent) -> String {
-///     format!("{} for {} ms", key.digit, key.duration_ms)
+/// fn describe(event: &DtmfEvent) -> String {
+///     format!("DTMF digit: {}, duration: {}ms", event.digit, event.duration_ms)
 /// }
+/// # let event = DtmfEvent { digit: '5', duration_ms: 160.0, confidence: 1.0 };
+/// # assert_eq!(describe(&event), "DTMF digit: 5, duration: 160ms");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[non_exhaustive]
 pub struct DtmfEvent {
     /// `0`-`9`, `*`, `#`, `A`-`D`.
     pub digit: char,

@@ -20,7 +20,7 @@ use std::{
 
 use actix::{Actor, Addr};
 use model::audio::Codec;
-use sip::{AuthServer, EndpointConfig, Timers};
+use sip::{AuthServer, EndpointConfig, Timers, Toward};
 use tokio::sync::oneshot;
 
 use self::{
@@ -32,14 +32,15 @@ pub use self::{
     dtmf::DtmfEvent,
 };
 pub use crate::relay::{
+    rtp_session::{Attention, Hearing},
     sip_listener::Trunk,
     switchboard::{Admission, MediaAddress},
 };
 use crate::{
-    config::LostAction,
+    config::{LostAction, route_source},
     relay::{
         call::CallSettings,
-        message::{CallHandle, Census, CensusRequest, ClientId, DialOptions, Dismiss, RtpForm, Shutdown},
+        message::{CallHandle, ClientId, DialOptions, Dismiss, RtpForm, Shutdown},
         rtp_ports::RtpPorts,
         rtp_session::MediaSettings,
         sip_listener::{Door, Peers},
@@ -54,6 +55,8 @@ pub struct EngineSettings {
     pub sip: SocketAddr,
     /// The address that peers are told in Via and Contact.
     pub advertised: IpAddr,
+    /// For peers toward whom this machine has another address, that one.
+    pub by_route: bool,
     /// The address in SDP.
     pub media_address: MediaAddress,
     /// User-Agent of requests and Server of responses.
@@ -72,6 +75,8 @@ pub struct EngineSettings {
     pub call: CallSettings,
     /// The habits of their media.
     pub media: rtp::SessionConfig,
+    /// What is heard of callers besides their audio.
+    pub hearing: Hearing,
     /// Calls at once; `None`: as many as there are ports.
     pub max_calls: Option<usize>,
     /// Who else decides about inbound calls.
@@ -148,6 +153,7 @@ impl Engine {
         let sip_address = socket.local_addr().map_err(bind_error)?;
 
         let mut endpoint = EndpointConfig::new(SocketAddr::new(settings.advertised, sip_address.port()));
+        endpoint.toward = settings.by_route.then(|| Toward::new(|peer| route_source(peer).ok()));
         endpoint.user_agent = settings.user_agent;
         endpoint.contact_user = settings.contact_user;
         endpoint.auth = settings.auth;
@@ -155,7 +161,7 @@ impl Engine {
 
         let (form, ear): (RtpForm, Box<dyn Ear>) = (settings.form, Box::new(ear));
         let client = agent::next_client();
-        let agent = Agent::start_in_arbiter(&runtime.threads.home, move |_| Agent::new(client, ear, form));
+        let agent = Agent::start_in_arbiter(&runtime.threads.home, move |_| Agent::new(client, ear));
         let call = Arc::new(settings.call);
         let stack = Stack {
             socket,
@@ -175,14 +181,18 @@ impl Engine {
                 call: call.clone(),
             },
             call,
-            media: Arc::new(MediaSettings { session: settings.media }),
+            media: Arc::new(MediaSettings {
+                session: settings.media,
+                hearing: settings.hearing,
+                stereo: false,
+            }),
+            insider: Some(agent::introduction(client, &agent, form)),
             recorder: None,
             metrics: runtime.metrics.clone(),
             readiness: Default::default(),
         };
         let switchboard = stack.start(&runtime.threads);
         agent.do_send(Join(Exchange {
-            connect: switchboard.clone().recipient(),
             disconnect: switchboard.clone().recipient(),
             place: switchboard.clone().recipient(),
         }));
@@ -199,21 +209,19 @@ impl Engine {
         self.client
     }
 
-    /// Places a call; returns when it exists. `phone` is the number at the trunk, unless the options name a target.
-    /// A call that nobody waits for any more by then is hung up.
+    /// Places a call as soon as the future is polled; resolves when it exists. `phone` is the number at the trunk, unless the
+    /// options name a target. A call that nobody waits for any more by then is hung up.
     pub fn dial(
         &self,
         phone: String,
         options: DialOptions,
     ) -> impl Future<Output = Result<CallHandle, Refused>> + Send + use<> {
-        let (asked, answer) = oneshot::channel();
-        self.agent.do_send(Place { phone, options: Box::new(options), asked });
-        async { answer.await.unwrap_or_else(|_| Err(Refused::gone())) }
-    }
-
-    /// What exists right now; all zero when nothing does.
-    pub async fn census(&self) -> Census {
-        self.switchboard.send(CensusRequest).await.unwrap_or_default()
+        let (agent, (asked, answer)) = (self.agent.clone(), oneshot::channel());
+        let place = Place { phone, options: Box::new(options), asked };
+        async move {
+            agent.do_send(place);
+            answer.await.unwrap_or_else(|_| Err(Refused::gone()))
+        }
     }
 
     /// Ends every call, gives the registration up, and resolves when the sockets are closed.
@@ -239,7 +247,7 @@ impl Drop for Engine {
     fn drop(&mut self) {
         if !self.stopped {
             // Nobody waits for it.
-            let _ = self.put_away();
+            drop(self.put_away());
         }
     }
 }
@@ -268,6 +276,7 @@ pub fn call_settings(codecs: Vec<Codec>, answer_after: Option<Duration>) -> Call
         answer_after,
         ring_timeout: Duration::from_secs(180),
         max_duration: None,
+        delayed_offer: true,
     }
 }
 
@@ -275,7 +284,7 @@ pub fn call_settings(codecs: Vec<Codec>, answer_after: Option<Duration>) -> Call
 mod tests {
     use std::{net::Ipv4Addr, net::UdpSocket};
 
-    use model::{audio::SampleRate, command::AgentPayload, event::Event, id::CallId};
+    use model::{audio::SampleRate, call::EndLabel, command::AgentPayload, event::Event, id::CallId};
     use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
     use super::*;
@@ -288,6 +297,7 @@ mod tests {
         let settings = EngineSettings {
             sip: (HOST, 0).into(),
             advertised: HOST,
+            by_route: false,
             media_address: MediaAddress::Route(HOST),
             user_agent: "test".into(),
             contact_user: None,
@@ -297,6 +307,7 @@ mod tests {
             ports: RtpPorts::new(HOST, start, end, 2).expect("a range"),
             call: call_settings(vec![Codec::G722, Codec::Pcmu], answer),
             media: session_config(true),
+            hearing: Hearing::default(),
             max_calls: None,
             admission: None,
             form: RtpForm::Samples(None),
@@ -368,11 +379,10 @@ mod tests {
 
         call.commands.do_send(CallCommand::Hangup);
         let over = until(&mut at_callee, |news| match news {
-            News::Over { was_up, reason, .. } => Some((was_up, reason)),
+            News::Over { reason, .. } => Some(reason.label),
             _ => None,
         });
-        let (was_up, reason) = over.await;
-        assert!(was_up, "{reason}");
+        assert_eq!(over.await, EndLabel::RemoteBye);
 
         let addresses = [callee.sip_address(), caller.sip_address()];
         let (first, second) = (callee.stop(), caller.stop());

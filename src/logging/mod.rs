@@ -7,6 +7,7 @@
 mod layer;
 mod line;
 mod pii;
+mod throttle;
 mod writer;
 
 use std::{

@@ -313,6 +313,18 @@ pub enum MediaEvent {
         digit: char,
         /// How long the key was down.
         duration: Duration,
+        /// How it came.
+        source: DigitSource,
+    },
+    /// The caller began or stopped talking.
+    Speech {
+        /// Began.
+        started: bool,
+    },
+    /// The caller talked over what is played.
+    BargeIn {
+        /// How much of it had been played.
+        played: Duration,
     },
     /// The playout queue ran dry after a request to hang up once it has.
     Drained,
@@ -345,6 +357,17 @@ pub enum MediaEvent {
     },
     /// The session could not go on (our fault): the call must end.
     Died,
+}
+
+/// The ways in which a key comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DigitSource {
+    /// RFC 4733.
+    TelephoneEvent,
+    /// SIP INFO.
+    Info,
+    /// Tones in the audio.
+    Tones,
 }
 
 // ---- WsClient → RtpSession --------------------------------------------------------------------------------------
@@ -442,8 +465,8 @@ pub struct AudioForm {
 pub struct CallerAudio {
     /// Whose.
     pub call: CallId,
-    /// The message.
-    pub frame: AudioMessage,
+    /// The message. `None` is the last: another connection of the session hears the call from here on.
+    pub frame: Option<AudioMessage>,
 }
 
 /// 20 ms of audio.
@@ -464,7 +487,7 @@ pub enum AudioMessage {
 
 // ---- RtpSession, Call → Recorder --------------------------------------------------------------------------------
 
-/// A stretch of the caller's audio. The first one opens `{RECORDING_DIR}/YYYYmmdd_HHMMSS_{first 8 of the call id}.wav`.
+/// A stretch of a call's audio. The first one opens `{RECORDING_DIR}/YYYYmmdd_HHMMSS_{first 8 of the call id}.wav`.
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
 pub struct RecordAudio {
@@ -472,7 +495,9 @@ pub struct RecordAudio {
     pub call: CallId,
     /// Where the stretch begins, in samples at 8 kHz since the recording began. What lies before and was not sent is silence.
     pub position: u64,
-    /// 8 kHz mono.
+    /// 1: the caller; 2: the caller and the agent in turn. The same for the whole call.
+    pub channels: u16,
+    /// 8 kHz.
     pub samples: Vec<i16>,
 }
 
@@ -614,6 +639,8 @@ pub struct MediaFacts {
     pub telephone_events: bool,
     /// Where the peer wants RTP; `None` while it gives no address.
     pub remote: Option<SocketAddr>,
+    /// We have put the peer on hold.
+    pub on_hold: bool,
 }
 
 // ---- WsClient → Switchboard -------------------------------------------------------------------------------------
@@ -655,7 +682,7 @@ pub struct SessionClaim {
     /// Where its predecessor sends what it leaves behind.
     pub inherit: Recipient<Inherit>,
     /// Where its predecessor sends audio that still comes in.
-    pub audio: Recipient<CallerAudio>,
+    pub audio: Recipient<PassedOn>,
 }
 
 /// A client is gone.
@@ -694,8 +721,13 @@ pub struct HandOver {
     /// Where to send what is left.
     pub inherit: Recipient<Inherit>,
     /// Where to send audio that still comes in.
-    pub audio: Recipient<CallerAudio>,
+    pub audio: Recipient<PassedOn>,
 }
+
+/// Audio that came to an earlier connection of the session. From client to client.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct PassedOn(pub CallerAudio);
 
 /// What one connection of a session leaves to the next. From client to client.
 #[derive(Message)]
@@ -744,8 +776,6 @@ pub enum FactKind {
     AnswerSent,
     /// The call is over. The last fact of a call, after its last event.
     Over {
-        /// It had been up.
-        was_up: bool,
         /// Why.
         reason: EndReason,
     },

@@ -136,6 +136,7 @@ impl Relay {
             switchboard: setup::switchboard_settings(config, call.clone()),
             call,
             media: Arc::new(setup::media_settings(config)),
+            insider: None,
             recorder: Some(start_recorder(&disk, config, watch.metrics.clone())),
             metrics: watch.metrics.clone(),
             readiness: watch.readiness.clone(),

@@ -2,11 +2,11 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use sip::{AuthServer, EndpointConfig};
+use sip::{AuthServer, EndpointConfig, Reliable, SessionTimer};
 
 use super::{
     call::CallSettings,
-    rtp_session::MediaSettings,
+    rtp_session::{Attention, Hearing, MediaSettings},
     sip_listener::{Door, Peers, Trunk},
     switchboard::{DialRules, MediaAddress, SwitchboardSettings},
 };
@@ -19,6 +19,9 @@ use crate::{
 pub fn endpoint_config(config: &Config, address: SocketAddr) -> EndpointConfig {
     let mut endpoint = EndpointConfig::new(SocketAddr::new(config.sip.advertised_ip, address.port()));
     endpoint.auth = auth_server(config);
+    endpoint.session_timer =
+        config.sip.session_expires.map(|expires| SessionTimer { expires, ..SessionTimer::default() });
+    endpoint.reliable = Reliable::Supported;
     endpoint
 }
 
@@ -77,6 +80,7 @@ pub fn call_settings(config: &Config) -> CallSettings {
         answer_after: (config.relay.answer_mode == AnswerMode::Auto).then_some(Duration::ZERO),
         ring_timeout: config.relay.ring_timeout,
         max_duration: config.relay.max_call_duration,
+        delayed_offer: true,
     }
 }
 
@@ -90,7 +94,9 @@ pub fn media_settings(config: &Config) -> MediaSettings {
     if let Some(frames) = config.rtp.send_queue_max {
         session.queue_limit = rtp::FRAME * u32::try_from(frames).unwrap_or(u32::MAX);
     }
-    MediaSettings { session }
+    let attention = if config.rtp.speech_detection { Attention::WithMultiClients } else { Attention::Off };
+    let hearing = Hearing { attention, inband_dtmf: config.rtp.inband_dtmf, ..Hearing::default() };
+    MediaSettings { session, hearing, stereo: config.files.stereo_recordings }
 }
 
 /// Limits, and who may call.

@@ -17,7 +17,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{
     call::{Call, CallPorts, CallSettings},
-    message::{CallReport, IncomingCall, SipCommand},
+    message::{CallReport, Connect, IncomingCall, SipCommand},
     recorder::RecorderPort,
     rtp_ports::RtpPorts,
     rtp_session::{MediaSettings, RtpSession},
@@ -43,6 +43,8 @@ pub struct Stack {
     pub media: Arc<MediaSettings>,
     /// Limits.
     pub switchboard: SwitchboardSettings,
+    /// A client that hears of the very first call.
+    pub insider: Option<Connect>,
     /// Who writes recordings and reads files; `None`: nobody.
     pub recorder: Option<RecorderPort>,
     /// What is counted.
@@ -75,6 +77,7 @@ impl Stack {
                 call,
                 media,
                 switchboard,
+                insider,
                 recorder,
                 metrics,
                 readiness,
@@ -98,7 +101,12 @@ impl Stack {
                 settings: media,
                 metrics: metrics.clone(),
             };
-            Switchboard::new(switchboard, ports, spawn_call(spawner), metrics, readiness)
+            let mut switchboard =
+                Switchboard::new(switchboard, ports, spawn_call(spawner), metrics, readiness);
+            if let Some(insider) = insider {
+                switchboard.connect(insider);
+            }
+            switchboard
         })
     }
 }

@@ -6,7 +6,9 @@
 // Every test binary compiles this module and uses its own part of it. Test code may print and panic.
 #![allow(dead_code, clippy::unwrap_used, clippy::print_stderr)]
 
+pub mod backend;
 pub mod call_center;
+pub mod http;
 pub mod invariants;
 pub mod md5;
 pub mod pbx;
@@ -14,11 +16,13 @@ pub mod recording;
 pub mod registrar;
 pub mod relay;
 pub mod rtp_end;
+pub mod scenario;
 pub mod scene;
 pub mod script;
 pub mod sip_client;
 pub mod sip_proxy;
 pub mod sipp;
+pub mod sipp_call;
 pub mod temp;
 pub mod tools;
 pub mod ws;

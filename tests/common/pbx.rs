@@ -398,10 +398,15 @@ impl PbxCall {
         self.wire.reply(&invite, draft, self.relay);
     }
 
+    /// Sends a response to any request of the relay as it is.
+    pub fn send_response_to(&self, draft: &Draft) {
+        self.wire.socket.send_to(&draft.to_bytes(), self.relay).unwrap();
+    }
+
     /// Answers a request within the call.
     pub fn respond_to(&mut self, request: &Message, status: u16, reason: &str) {
         let draft = self.call.respond_to(request, status, reason);
-        self.wire.socket.send_to(&draft.to_bytes(), self.relay).unwrap();
+        self.send_response_to(&draft);
     }
 
     /// Waits for the relay's BYE and answers it.

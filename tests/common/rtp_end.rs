@@ -100,7 +100,8 @@ impl RtpEnd {
         let start = Instant::now();
         for (n, frame) in payload.chunks(160).enumerate() {
             pace(start + Duration::from_millis(20 * n as u64));
-            let packet = self.stream().packet(frame);
+            let payload_type = self.payload_type;
+            let packet = Packet { payload_type, ..self.stream().packet(frame) };
             self.send_raw(&packet.to_bytes());
         }
         pace(start + Duration::from_millis(20 * payload.len().div_ceil(160) as u64));

@@ -1,6 +1,5 @@
 //! `Sipp` is one SIPp with a scenario: a caller that plays a file, or a telephone that echoes. Its own count is the verdict.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +14,7 @@ pub struct Sipp {
     dir: PathBuf,
     pub port: u16,
     media_port: u16,
+    lost_percent: u32,
 }
 
 impl Sipp {
@@ -36,6 +36,17 @@ impl Sipp {
         self
     }
 
+    /// The same with a line that loses this part of the messages, in either direction.
+    pub fn losing(mut self, percent: u32) -> Self {
+        self.lost_percent = percent;
+        self
+    }
+
+    /// A caller with this scenario.
+    pub fn calling(dir: &TempDir, scenario: &str) -> Self {
+        Self::new(dir, "caller", scenario)
+    }
+
     fn new(dir: &TempDir, name: &str, scenario: &str) -> Self {
         Self {
             scenario: dir.write(&format!("{name}.xml"), scenario),
@@ -43,6 +54,7 @@ impl Sipp {
             dir: dir.path().to_owned(),
             port: free_ports(2),
             media_port: free_ports(4),
+            lost_percent: 0,
         }
     }
 
@@ -73,20 +85,28 @@ impl Sipp {
         let common =
             ["-sf", &scenario, "-i", "127.0.0.1", "-mi", "127.0.0.1", "-p", &port, "-mp", &media, "-nostdin"];
         let report = ["-trace_err", "-trace_stat", "-stf", &statistics, "-fd", "1"];
-        Process::start(name, program, &self.dir, &[args, &common, &report].concat())
+        let percent = self.lost_percent.to_string();
+        let lossy = ["-lost", percent.as_str(), "-max_retrans", "20"];
+        let lossy = if self.lost_percent > 0 { &lossy[..] } else { &[] };
+        Process::start(name, program, &self.dir, &[args, &common, &report, lossy].concat())
     }
 
     /// SIPp's last statistics line: all calls succeeded, nothing was repeated, nothing unexpected came.
     pub fn assert_clean(&self, calls: usize) {
-        let text = std::fs::read_to_string(&self.statistics).unwrap();
-        let mut lines = text.lines();
-        let names = lines.next().unwrap().split(';');
-        let count: HashMap<&str, &str> = names.zip(lines.last().unwrap().split(';')).collect();
-        assert_eq!(count["SuccessfulCall(C)"], calls.to_string());
+        assert_eq!(self.count("SuccessfulCall(C)"), calls);
         for zero in
             ["FailedCall(C)", "Retransmissions(C)", "OutOfCallMsgs(C)", "DeadCallMsgs(C)", "Warnings(C)"]
         {
-            assert_eq!(count[zero], "0", "{zero}");
+            assert_eq!(self.count(zero), 0, "{zero}");
         }
+    }
+
+    /// A number of SIPp's last statistics line.
+    pub fn count(&self, name: &str) -> usize {
+        let text = std::fs::read_to_string(&self.statistics).unwrap();
+        let mut lines = text.lines();
+        let mut names = lines.next().unwrap().split(';');
+        let column = names.position(|other| other == name).unwrap_or_else(|| panic!("no column {name:?}"));
+        lines.last().unwrap().split(';').nth(column).unwrap().parse().unwrap()
     }
 }

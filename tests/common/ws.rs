@@ -244,7 +244,8 @@ impl WsClient {
         closed.expect("the relay closes the connection")
     }
 
-    fn next_signal(&mut self, timeout: Duration) -> Option<Incoming> {
+    /// Waits for the next message that is no audio.
+    pub fn next_signal(&mut self, timeout: Duration) -> Option<Incoming> {
         let start = self.read;
         let found = self.incoming.wait(Instant::now() + timeout, |list| {
             let signal = |m: &Incoming| !m.is_rtp() && !matches!(m, Incoming::Pong(_));

@@ -14,7 +14,7 @@ mod tx;
 mod ua;
 
 pub use auth::AuthServer;
-pub use endpoint::{Endpoint, EndpointConfig, EndpointLimits, Reliable, SessionTimer, Stats, Timers};
+pub use endpoint::{Endpoint, EndpointConfig, EndpointLimits, Reliable, SessionTimer, Stats, Timers, Toward};
 pub use ua::{
     CallError, CallKey, Credentials, Dial, DialError, EndCause, Event, Incoming, OfferMethod, Output, Party,
     Reason, ReasonProtocol, RegisterError, Registration, RegistrationFailure, RegistrationKey, Rejection,

@@ -48,6 +48,31 @@ fn from_is_made_of_display_user_and_host() {
 }
 
 #[test]
+fn each_peer_is_told_the_address_that_we_have_toward_it() {
+    let toward =
+        sip::Toward::new(|peer| (peer.ip().to_string() == "10.0.0.9").then(|| [10, 0, 0, 77].into()));
+    let config = EndpointConfig { toward: Some(toward), ..ours() };
+    let mut bench = Bench::with(config.clone());
+    bench.run(|e, now| e.dial(now, to_bob())).unwrap();
+    let invite = bench.next();
+    assert!(invite.header("Via").starts_with("SIP/2.0/UDP 10.0.0.77:5062;"), "{invite:?}");
+    assert_eq!(invite.header("Contact"), "<sip:10.0.0.77:5062>");
+    assert!(invite.header("From").starts_with("<sip:10.0.0.77:5062>"), "{invite:?}");
+
+    let (call, _) = bench.inbound_call();
+    bench.run(|e, now| e.hangup(now, call)).unwrap();
+    let bye = bench.next();
+    assert!(bye.header("Via").starts_with("SIP/2.0/UDP 10.0.0.77:5062;"), "{bye:?}");
+
+    let mut bench = Bench::with(config);
+    bench.receive_from("10.0.0.8:5060", &self::invite());
+    bench.next();
+    let Event::Incoming(incoming) = bench.event() else { panic!("no call") };
+    bench.run(|e, now| e.ringing(now, incoming.call)).unwrap();
+    assert_eq!(bench.next().header("Contact"), format!("<sip:{OURS}>"), "as ever to those it does not know");
+}
+
+#[test]
 fn asserted_identity_and_own_headers_are_sent_and_repeated_after_a_challenge() {
     let mut bench = Bench::new();
     let dial = Dial {

@@ -7,16 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The ways in which a key comes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DigitSource {
-    /// RFC 4733.
-    TelephoneEvent,
-    /// SIP INFO.
-    Info,
-    /// Tones in the audio.
-    Tones,
-}
+use super::super::message::DigitSource;
 
 /// The presses of the last seconds.
 #[derive(Debug, Default)]
@@ -68,7 +59,10 @@ const MAX_PRESSES: usize = 32;
 
 #[cfg(test)]
 mod tests {
-    use super::{DigitSource::*, *};
+    use super::{
+        DigitSource::{Info, TelephoneEvent, Tones},
+        *,
+    };
 
     const PRESS: Duration = Duration::from_millis(160);
 

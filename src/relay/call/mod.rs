@@ -26,14 +26,14 @@ use sip::sdp::{Agreed, AnswerError, LocalMedia, Negotiator};
 use tracing::{debug, info, warn};
 
 use self::{
-    digits::{DigitSource, Digits},
+    digits::Digits,
     hold::{Hold, Wish},
     state::{Action, AgentInput, CallState, Ending, Input},
 };
 use super::message::{
-    CallCommand, CallNews, CallReport, ClientId, DialOptions, DialRequest, GreetingRead, Listener,
-    MediaCommand, MediaEvent, MediaPlan, ReadGreeting, RecordingDone, SipAction, SipCommand, SipEvent,
-    TransferProgress, TransferTarget,
+    CallCommand, CallNews, CallReport, ClientId, DialOptions, DialRequest, DigitSource, GreetingRead,
+    Listener, MediaCommand, MediaEvent, MediaPlan, ReadGreeting, RecordingDone, SipAction, SipCommand,
+    SipEvent, TransferProgress, TransferTarget,
 };
 use crate::metrics::{LiveCall, Metrics, Stage};
 
@@ -50,6 +50,8 @@ pub struct CallSettings {
     pub ring_timeout: Duration,
     /// How long a call may be up; `None`: for ever.
     pub max_duration: Option<Duration>,
+    /// INVITEs without an offer are taken, and answered with ours; else they are refused like an offer that has nothing.
+    pub delayed_offer: bool,
 }
 
 impl CallSettings {
@@ -129,6 +131,7 @@ impl NewCall {
         settings: &CallSettings,
     ) -> Result<Self, AnswerError> {
         let mut negotiator = settings.negotiator(local);
+        let offer = offer.or((!settings.delayed_offer).then_some(&[]));
         let (agreed, body) = match offer.map(|offer| negotiator.answer(offer)).transpose()? {
             Some((agreed, answer)) => (Some(Box::new(agreed)), answer),
             None => (None, negotiator.offer()),
@@ -414,9 +417,9 @@ impl Handler<MediaEvent> for Call {
             MediaEvent::Refused { client, status, text, verb } => {
                 return self.refuse(client, status, text.into(), verb);
             }
-            MediaEvent::Dtmf { digit, duration } => {
-                return self.digit(digit, duration, DigitSource::TelephoneEvent);
-            }
+            MediaEvent::Dtmf { digit, duration, source } => return self.digit(digit, duration, source),
+            MediaEvent::Speech { started } => Event::Speech { call, started },
+            MediaEvent::BargeIn { played } => Event::BargeIn { call, played },
             MediaEvent::Mark { name, reached, played } => {
                 let outcome = if reached { MarkOutcome::Played } else { MarkOutcome::Cleared };
                 Event::Mark { call, name, outcome, played }

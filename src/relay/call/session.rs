@@ -30,7 +30,7 @@ impl Call {
     pub(super) fn open_media(&self) {
         if let Some(plan) = &self.plan {
             self.ports.media.do_send(MediaCommand::Start(Box::new(plan.clone())));
-            self.report(CallNews::Media(plan.facts()));
+            self.report(CallNews::Media(plan.facts(self.negotiator.is_held_by_us())));
         }
     }
 
@@ -39,7 +39,7 @@ impl Call {
         let before = self.plan.replace(MediaPlan::from(agreed));
         let (Some(before), Some(now)) = (before, &self.plan) else { return };
         self.ports.media.do_send(MediaCommand::Update(Box::new(now.clone())));
-        self.report(CallNews::Media(now.facts()));
+        self.report(CallNews::Media(now.facts(self.negotiator.is_held_by_us())));
         let held = now.held;
         if held != before.held {
             let call = self.id.clone();
@@ -176,12 +176,13 @@ fn verb(wish: Wish) -> &'static str {
 }
 
 impl MediaPlan {
-    fn facts(&self) -> MediaFacts {
+    fn facts(&self, on_hold: bool) -> MediaFacts {
         MediaFacts {
             codec: self.codec,
             payload_type: self.payload_type,
             telephone_events: self.telephone_event.is_some(),
             remote: self.remote,
+            on_hold,
         }
     }
 }

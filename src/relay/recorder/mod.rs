@@ -56,9 +56,9 @@ impl Recorder {
         Self { folder, output, greeting: Greeting::new(greeting), open: HashMap::new(), metrics }
     }
 
-    fn create(&self, call: &CallId) -> Option<Open> {
+    fn create(&self, call: &CallId, channels: u16) -> Option<Open> {
         let recordings = &self.metrics.recordings;
-        match WavFile::create(&self.folder, &call.file_stem(ID_IN_NAME)) {
+        match WavFile::create(&self.folder, &call.file_stem(ID_IN_NAME), channels) {
             Ok(file) => {
                 info!(call_id = %call, file = %file.path().display(), "recording");
                 recordings.started.inc();
@@ -86,7 +86,7 @@ impl Handler<RecordAudio> for Recorder {
 
     fn handle(&mut self, audio: RecordAudio, _: &mut Context<Self>) {
         if !self.open.contains_key(&audio.call) {
-            let file = self.create(&audio.call);
+            let file = self.create(&audio.call, audio.channels);
             self.open.insert(audio.call.clone(), file);
         }
         let Some(slot) = self.open.get_mut(&audio.call) else { return };

@@ -23,6 +23,8 @@ use super::{
 pub struct Leg {
     pub session: Session,
     pub caller: CallerDecoder,
+    /// Hears what is sent, for a recording of both sides.
+    pub sent: CallerDecoder,
     pub plan: MediaPlan,
     agent: AgentAudio,
     loading: Option<Loading>,
@@ -59,7 +61,7 @@ pub enum Outcome {
 
 impl Leg {
     /// Opens a session that sends from now on.
-    pub fn open(plan: MediaPlan, settings: &SessionConfig, now: Instant) -> Self {
+    pub fn open(plan: MediaPlan, settings: &SessionConfig, records_sent: bool, now: Instant) -> Self {
         let mut config = settings.clone();
         let seed = random_u64();
         config.payload_type = plan.payload_type;
@@ -74,6 +76,7 @@ impl Leg {
         let mut leg = Self {
             session: Session::new(now, config, Box::new(LegEncoder::new(plan.codec)), random_u64()),
             caller: CallerDecoder::new(&plan.accept),
+            sent: sent(&plan),
             agent: AgentAudio::new(plan.codec),
             plan,
             loading: None,
@@ -81,6 +84,7 @@ impl Leg {
             overfull: false,
             unheld: 0,
         };
+        leg.session.report_sent_audio(records_sent);
         leg.aim(now);
         leg.session.start(now);
         leg
@@ -98,6 +102,7 @@ impl Leg {
             self.session.set_codec(now, plan.payload_type, &accept, plan.telephone_event, encoder);
             self.agent = AgentAudio::new(plan.codec);
             self.caller = CallerDecoder::new(&plan.accept);
+            self.sent = sent(&plan);
         }
         self.plan = plan;
         self.aim(now);
@@ -168,8 +173,8 @@ impl Leg {
         Outcome::Load { file, rate: self.agent.rate(), ticket }
     }
 
-    /// Marks that wait behind a file were dropped with it.
-    fn clear(&mut self, now: Instant) -> Outcome {
+    /// Empties the playout queue. Marks that wait behind a file were dropped with it.
+    pub fn clear(&mut self, now: Instant) -> Outcome {
         self.session.clear(now);
         let played = self.session.played();
         let behind = self.loading.take().map(|loading| loading.behind).into_iter().flatten();
@@ -203,6 +208,10 @@ impl Leg {
     pub fn greet(&mut self, pcm: &[i16], now: Instant) -> Result<(), String> {
         self.agent.queue_pcm(&mut self.session, pcm, SampleRate::Hz8000, now)
     }
+}
+
+fn sent(plan: &MediaPlan) -> CallerDecoder {
+    CallerDecoder::new(&[(plan.payload_type, plan.codec)])
 }
 
 fn refusal(client: ClientId, status: u16, text: String, verb: &'static str) -> Outcome {

@@ -6,8 +6,10 @@
 
 mod agent_audio;
 mod caller_audio;
+mod ear;
 mod fanout;
 mod leg;
+mod mixer;
 mod rendition;
 mod tape;
 
@@ -20,8 +22,10 @@ use socket2::SockRef;
 use tokio::net::UdpSocket;
 use tracing::{debug, info, warn};
 
+pub use self::ear::{Attention, Hearing};
 use self::{
     agent_audio::HeldOrders,
+    ear::Ear,
     fanout::Fanout,
     leg::{Leg, Outcome},
     tape::Tape,
@@ -29,8 +33,8 @@ use self::{
 use super::{
     io::{Alarm, AlarmRang, Readable, ReadableStream, take_arrived},
     message::{
-        AgentOrder, FileRead, FinishRecording, Listen, Listener, MediaCommand, MediaEvent, MediaPlan,
-        ReadFile, RecordingDone,
+        AgentOrder, DigitSource, FileRead, FinishRecording, Listen, Listener, MediaCommand, MediaEvent,
+        MediaPlan, ReadFile, RecordingDone,
     },
     recorder::RecorderPort,
     rtp_ports::{Claim, PortLease},
@@ -42,6 +46,10 @@ use crate::metrics::{LegAccount, LegDrops, Metrics, SETTLE_EVERY};
 pub struct MediaSettings {
     /// The limits and habits of the core; payload type, SSRC and the like are set per leg.
     pub session: SessionConfig,
+    /// What is heard besides the audio.
+    pub hearing: Hearing,
+    /// Recordings have both sides, the caller left and the agent right.
+    pub stereo: bool,
 }
 
 /// See the module's documentation.
@@ -53,6 +61,7 @@ pub struct RtpSession {
     phase: Phase,
     call: Option<Recipient<MediaEvent>>,
     listeners: Fanout,
+    ear: Ear,
     tape: Tape,
     recorder: Option<RecorderPort>,
     myself: Option<Recipient<FileRead>>,
@@ -93,9 +102,11 @@ impl RtpSession {
             _claim: claim,
         };
         let mut fanout = Fanout::default();
-        listeners.into_iter().for_each(|listener| fanout.add(listener));
+        listeners.into_iter().for_each(|listener| fanout.add(&id, listener));
+        let recording = recorder.as_ref().map(|recorder| recorder.audio.clone());
         Ok(Self {
-            tape: Tape::new(id.clone(), recorder.as_ref().map(|recorder| recorder.audio.clone())),
+            tape: Tape::new(id.clone(), recording, settings.stereo),
+            ear: Ear::new(settings.hearing.clone()),
             recorder,
             myself: None,
             id,
@@ -114,7 +125,9 @@ impl RtpSession {
     }
 
     fn open(&mut self, plan: MediaPlan, now: Instant) {
-        let leg = Box::new(Leg::open(plan, &self.settings.session, now));
+        self.ear.agreed(plan.telephone_event.is_some());
+        self.attend(now);
+        let leg = Box::new(Leg::open(plan, &self.settings.session, self.tape.is_stereo(), now));
         let held = match std::mem::replace(&mut self.phase, Phase::Open(leg)) {
             Phase::Held(held) => held,
             Phase::Open(_) => HeldOrders::default(),
@@ -125,7 +138,12 @@ impl RtpSession {
 
     fn update(&mut self, plan: MediaPlan, now: Instant) {
         match &mut self.phase {
-            Phase::Open(leg) => leg.update(plan, now),
+            Phase::Open(leg) => {
+                if leg.plan.telephone_event.is_some() != plan.telephone_event.is_some() {
+                    self.ear.agreed(plan.telephone_event.is_some());
+                }
+                leg.update(plan, now);
+            }
             Phase::Held(_) => self.open(plan, now),
         }
     }
@@ -179,15 +197,27 @@ impl RtpSession {
     }
 
     fn tell(&self, news: MediaEvent) {
-        if let Some(call) = &self.call {
-            call.do_send(news);
-        }
+        tell(self.call.as_ref(), news);
+    }
+
+    /// Listens for speech while somebody wants it.
+    fn attend(&mut self, now: Instant) {
+        let Self { ear, listeners, call, .. } = self;
+        ear.attend(listeners.has_multi(), now, |news| tell(call.as_ref(), news));
     }
 
     /// Carries out all that the core wants done; the one place where its outputs are read.
     fn drain(&mut self, now: Instant) {
-        let Phase::Open(leg) = &mut self.phase else { return };
-        while let Some(output) = leg.session.poll_output() {
+        while let Phase::Open(leg) = &mut self.phase {
+            let Some(output) = leg.session.poll_output() else {
+                return self.alarm.set(leg.session.next_timeout());
+            };
+            let call = self.call.as_ref();
+            let mut interrupted = false;
+            let mut heard = |news: MediaEvent| {
+                interrupted |= matches!(news, MediaEvent::BargeIn { .. });
+                tell(call, news);
+            };
             match output {
                 Output::Transmit { channel, destination, packet } => {
                     let socket = match channel {
@@ -202,18 +232,30 @@ impl RtpSession {
                 }
                 Output::Event(Event::Audio { payload_type, payload, timestamp, .. }) => {
                     let Some(frame) = leg.caller.decode(payload_type, &payload) else { continue };
-                    self.tape.record(timestamp, frame.pcm_8k, now);
+                    let begin = if self.tape.is_stereo() { leg.session.received_from() } else { None };
+                    self.tape.caller(begin.unwrap_or(0) + timestamp, frame.pcm_8k, now);
                     self.listeners.send(&self.id, &frame);
+                    self.ear.hear(frame.pcm_8k, leg.session.playback(), now, &mut heard);
                 }
                 Output::Event(Event::Lost { frames, .. }) => {
                     for _ in 0..frames.min(MAX_CONCEALED) {
-                        self.listeners.send(&self.id, &leg.caller.conceal());
+                        let frame = leg.caller.conceal();
+                        self.listeners.send(&self.id, &frame);
+                        self.ear.hear(frame.pcm_8k, leg.session.playback(), now, &mut heard);
                     }
                 }
-                Output::Event(event) => notify(self.call.as_ref(), &self.id, event),
+                Output::Event(Event::Sent { payload_type, payload, position }) => {
+                    if let Some(frame) = leg.sent.decode(payload_type, &payload) {
+                        self.tape.agent(position, frame.pcm_8k);
+                    }
+                }
+                Output::Event(event) => notify(call, &self.id, event),
+            }
+            if interrupted && self.ear.clears() {
+                let cleared = leg.clear(now);
+                self.follow_up(cleared);
             }
         }
-        self.alarm.set(leg.session.next_timeout());
     }
 
     /// Reads one socket until it is empty. Before the session is open, what comes is read and forgotten.
@@ -313,10 +355,18 @@ impl RtpSession {
     }
 }
 
+fn tell(call: Option<&Recipient<MediaEvent>>, news: MediaEvent) {
+    if let Some(call) = call {
+        call.do_send(news);
+    }
+}
+
 /// The call hears of everything that is not audio.
 fn notify(call: Option<&Recipient<MediaEvent>>, id: &CallId, event: Event) {
     let news = match event {
-        Event::Dtmf { digit, duration } => MediaEvent::Dtmf { digit, duration },
+        Event::Dtmf { digit, duration } => {
+            MediaEvent::Dtmf { digit, duration, source: DigitSource::TelephoneEvent }
+        }
         Event::MarkPlayed { name, played } => MediaEvent::Mark { name, reached: true, played },
         Event::MarkCleared { name, played } => MediaEvent::Mark { name, reached: false, played },
         Event::HighWater { queued } => MediaEvent::Water { high: true, queued },
@@ -328,9 +378,7 @@ fn notify(call: Option<&Recipient<MediaEvent>>, id: &CallId, event: Event) {
         Event::Audio { .. } | Event::Lost { .. } | Event::Sent { .. } => return,
         Event::PlaybackStarted | Event::PlaybackEnded { .. } => return,
     };
-    if let Some(call) = call {
-        call.do_send(news);
-    }
+    tell(call, news);
 }
 
 impl Actor for RtpSession {
@@ -366,6 +414,8 @@ impl StreamHandler<AlarmRang> for RtpSession {
         let now = Instant::now();
         if let Phase::Open(leg) = &mut self.phase {
             leg.session.handle_timeout(now);
+            let call = self.call.as_ref();
+            self.ear.tick(leg.session.playback(), now, |news| tell(call, news));
         }
         self.drain(now);
     }
@@ -415,8 +465,11 @@ impl Handler<Listen> for RtpSession {
 
     fn handle(&mut self, listen: Listen, _: &mut Context<Self>) {
         match listen {
-            Listen::On(listener) => self.listeners.add(listener),
+            Listen::On(listener) => self.listeners.add(&self.id, listener),
             Listen::Off(client) => self.listeners.remove(client),
+        }
+        if matches!(self.phase, Phase::Open(_)) {
+            self.attend(Instant::now());
         }
     }
 }

@@ -13,7 +13,8 @@ pub fn end_reason(cause: &EndCause) -> EndReason {
         EndCause::LocalCancel => (Party::Agent, EndLabel::Cancelled),
         EndCause::Declined { .. } => (Party::Relay, EndLabel::Declined),
         EndCause::NoAck => (Party::Caller, EndLabel::NoAck),
-        EndCause::Timeout | EndCause::SessionExpired => (Party::Caller, EndLabel::Timeout),
+        EndCause::Timeout => (Party::Caller, EndLabel::Timeout),
+        EndCause::SessionExpired => (Party::Caller, EndLabel::SessionExpired),
         EndCause::TransportError => (Party::Relay, EndLabel::Unreachable),
         EndCause::ProtocolError { .. } => (Party::Caller, EndLabel::ProtocolError),
     };

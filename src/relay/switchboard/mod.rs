@@ -21,7 +21,7 @@ use actix::{Actor, Context, Handler, Recipient, ResponseFuture};
 use model::{event::Event, id::CallId};
 use tracing::{info, warn};
 
-pub use self::guard::DialRules;
+pub use self::{admission::RETRY_AFTER, guard::DialRules};
 use self::{
     audience::{Audience, Client},
     guard::DialGuard,
@@ -146,6 +146,29 @@ impl Switchboard {
         }
     }
 
+    /// A client is there from now on.
+    pub fn connect(&mut self, connect: Connect) {
+        let Connect { client, events, session, inside } = connect;
+        if session.is_some_and(|claim| self.audience.claim(client, claim, &events)) {
+            self.audience.add(client, Client { events, inside });
+            return info!(client = client.0, "session resumed");
+        }
+        let forgotten = self.audience.backlog().forgotten();
+        if forgotten > 0 {
+            warn!(forgotten, "more happened without a client than is kept");
+        }
+        let story: Vec<ClientEvent> = if self.audience.is_empty() {
+            self.audience.backlog().take().collect()
+        } else {
+            in_progress(self.calls.values()).into_iter().map(|(_, event)| event).collect()
+        };
+        for event in story {
+            events.do_send(event);
+        }
+        self.audience.add(client, Client { events, inside });
+        info!(client = client.0, clients = self.audience.len(), "client connected");
+    }
+
     fn news(&mut self, call: CallId, news: CallNews) {
         let Some(entry) = self.calls.get_mut(&call) else { return };
         match news {
@@ -170,7 +193,7 @@ impl Switchboard {
                 for event in Event::ending(&call, direction, was_up, &reason) {
                     self.audience.say_all(&call, event);
                 }
-                self.audience.state_fact(&call, &FactKind::Over { was_up, reason });
+                self.audience.state_fact(&call, &FactKind::Over { reason });
                 self.advance_stop();
             }
         }
@@ -221,25 +244,7 @@ impl Handler<Connect> for Switchboard {
     type Result = ();
 
     fn handle(&mut self, connect: Connect, _: &mut Context<Self>) {
-        let Connect { client, events, session, inside } = connect;
-        if session.is_some_and(|claim| self.audience.claim(client, claim, &events)) {
-            self.audience.add(client, Client { events, inside });
-            return info!(client = client.0, "session resumed");
-        }
-        let forgotten = self.audience.backlog().forgotten();
-        if forgotten > 0 {
-            warn!(forgotten, "more happened without a client than is kept");
-        }
-        let story: Vec<ClientEvent> = if self.audience.is_empty() {
-            self.audience.backlog().take().collect()
-        } else {
-            in_progress(self.calls.values()).into_iter().map(|(_, event)| event).collect()
-        };
-        for event in story {
-            events.do_send(event);
-        }
-        self.audience.add(client, Client { events, inside });
-        info!(client = client.0, clients = self.audience.len(), "client connected");
+        self.connect(connect);
     }
 }
 

@@ -1,7 +1,8 @@
-//! Refuses a WebSocket frame by its header, before memory is spent on its payload (RFC 6455 §5.2).
+//! Keeps what one WebSocket costs in memory within bounds, before its frames are read (RFC 6455 §5.2).
 //!
-//! In: the bytes of the connection. Out: the same bytes, or an error as soon as a header announces too much. The
-//! frames themselves are read by the library behind it, which would first collect the whole frame.
+//! In: the bytes of the connection. Out: the same bytes, or an error as soon as a header announces too much; and no more
+//! of them while a frame that was given out has not been handled. The frames themselves are read by the library behind
+//! it, which would first collect the whole frame, and for each frame that it reads, all that has arrived meanwhile.
 
 use std::{
     cell::Cell,
@@ -20,6 +21,8 @@ struct FrameWatch {
     header: [u8; 10],
     collected: usize,
     payload_left: u64,
+    /// Frames of which the last byte has passed.
+    complete: u64,
 }
 
 /// A frame that announces more than the limit.
@@ -28,7 +31,7 @@ struct TooBig;
 
 impl FrameWatch {
     fn new(limit: usize) -> Self {
-        Self { limit: limit as u64, header: [0; 10], collected: 0, payload_left: 0 }
+        Self { limit: limit as u64, header: [0; 10], collected: 0, payload_left: 0, complete: 0 }
     }
 
     fn watch(&mut self, mut data: &[u8]) -> Result<(), TooBig> {
@@ -36,6 +39,7 @@ impl FrameWatch {
             if self.payload_left > 0 {
                 let skipped = self.payload_left.min(data.len() as u64);
                 self.payload_left -= skipped;
+                self.complete += u64::from(self.payload_left == 0);
                 data = &data[skipped as usize..];
                 continue;
             }
@@ -48,6 +52,7 @@ impl FrameWatch {
                 }
                 let mask = if self.header[1] & 0x80 != 0 { 4 } else { 0 };
                 self.payload_left = length + mask;
+                self.complete += u64::from(self.payload_left == 0);
                 self.collected = 0;
             }
         }
@@ -67,39 +72,69 @@ impl FrameWatch {
     }
 }
 
-/// Whether the guard has refused a frame: why the stream ended.
-pub type Refused = Rc<Cell<bool>>;
+/// What the guard of a connection and the reader of its frames tell each other. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Pace(Rc<Shared>);
 
-/// A request's payload, watched.
-pub struct FrameGuard {
-    payload: web::Payload,
-    watch: FrameWatch,
-    refused: Refused,
+#[derive(Debug, Default)]
+struct Shared {
+    refused: Cell<bool>,
+    /// Frames that were given out whole and not handled yet.
+    ahead: Cell<u64>,
 }
 
-impl FrameGuard {
-    /// Watches `payload` for frames of more than `limit` bytes.
-    pub fn new(payload: web::Payload, limit: usize) -> (Self, Refused) {
-        let refused = Refused::default();
-        (Self { payload, watch: FrameWatch::new(limit), refused: refused.clone() }, refused)
+impl Pace {
+    /// One frame was handled.
+    pub fn handled(&self) {
+        self.0.ahead.set(self.0.ahead.get().saturating_sub(1));
+    }
+
+    /// Whether the guard has refused a frame: why the stream ended.
+    pub fn refused(&self) -> bool {
+        self.0.refused.get()
     }
 }
 
-impl futures_core::Stream for FrameGuard {
+/// A request's payload, watched.
+pub struct FrameGuard<S = web::Payload> {
+    payload: S,
+    watch: FrameWatch,
+    pace: Pace,
+}
+
+impl<S> FrameGuard<S> {
+    /// Watches `payload` for frames of more than `limit` bytes.
+    pub fn new(payload: S, limit: usize) -> (Self, Pace) {
+        let pace = Pace::default();
+        (Self { payload, watch: FrameWatch::new(limit), pace: pace.clone() }, pace)
+    }
+}
+
+impl<S> futures_core::Stream for FrameGuard<S>
+where
+    S: futures_core::Stream<Item = Result<Bytes, PayloadError>> + Unpin,
+{
     type Item = Result<Bytes, PayloadError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.refused.get() {
+        let shared = self.pace.0.clone();
+        if shared.refused.get() {
             return Poll::Ready(None);
         }
-        let item = ready!(Pin::new(&mut self.payload).poll_next(cx));
-        match &item {
-            Some(Ok(data)) if self.watch.watch(data).is_err() => {
-                self.refused.set(true);
-                Poll::Ready(Some(Err(PayloadError::Overflow)))
-            }
-            _ => Poll::Ready(item),
+        if shared.ahead.get() > 0 {
+            // Whoever asks has a frame to read, and asks again when that is done: nobody needs to be woken.
+            return Poll::Pending;
         }
+        let item = ready!(Pin::new(&mut self.payload).poll_next(cx));
+        if let Some(Ok(data)) = &item {
+            let before = self.watch.complete;
+            if self.watch.watch(data).is_err() {
+                shared.refused.set(true);
+                return Poll::Ready(Some(Err(PayloadError::Overflow)));
+            }
+            shared.ahead.set(self.watch.complete - before);
+        }
+        Poll::Ready(item)
     }
 }
 
@@ -143,6 +178,39 @@ mod tests {
         }
     }
 
+    /// Chunks that are all there at once.
+    struct Chunks(std::vec::IntoIter<Bytes>);
+
+    impl futures_core::Stream for Chunks {
+        type Item = Result<Bytes, PayloadError>;
+
+        fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+            Poll::Ready(self.0.next().map(Ok))
+        }
+    }
+
+    #[test]
+    fn nothing_is_read_ahead_of_a_frame_that_was_not_handled() {
+        let chunks =
+            [[frame(3), frame(0)].concat(), frame(300)[..200].to_vec(), frame(300)[200..].to_vec(), frame(1)];
+        let chunks = Chunks(chunks.map(Bytes::from).to_vec().into_iter());
+        let (mut guard, pace) = FrameGuard::new(chunks, 1000);
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let mut next = || match futures_core::Stream::poll_next(Pin::new(&mut guard), &mut cx) {
+            Poll::Ready(Some(Ok(data))) => Some(data.len()),
+            Poll::Ready(other) => panic!("{other:?}"),
+            Poll::Pending => None,
+        };
+        assert_eq!((next(), next()), (Some(9 + 6), None), "two frames are there to be read");
+        pace.handled();
+        assert_eq!(next(), None);
+        pace.handled();
+        assert_eq!((next(), next()), (Some(200), Some(108)), "a part of a frame can only be read on");
+        assert_eq!(next(), None);
+        pace.handled();
+        assert_eq!((next(), next()), (Some(7), None));
+    }
+
     proptest! {
         #[test]
         fn split_of_the_stream_does_not_matter(
@@ -154,6 +222,7 @@ mod tests {
             for piece in stream.chunks(chunk) {
                 prop_assert_eq!(watch.watch(piece), Ok(()));
             }
+            prop_assert_eq!(watch.complete, lengths.len() as u64);
             stream = frame(70_001);
             prop_assert!(stream.chunks(chunk).any(|piece| watch.watch(piece).is_err()));
         }

@@ -12,9 +12,9 @@ mod session;
 mod socket;
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient};
@@ -31,8 +31,8 @@ use self::{
 use super::{
     http::Slot,
     message::{
-        AudioForm, CallerAudio, ClientEvent, ClientId, Connect, Disconnect, HandOver, Inherit, Listen,
-        Listener, PlaceCall, RtpForm, SessionClaim, TransferCall,
+        AudioForm, AudioMessage, CallerAudio, ClientEvent, ClientId, Connect, Disconnect, HandOver, Inherit,
+        Listen, Listener, PassedOn, PlaceCall, RtpForm, SessionClaim, TransferCall,
     },
 };
 use crate::metrics::Metrics;
@@ -90,6 +90,8 @@ pub struct WsClient {
     outbox: Outbox,
     calls: Calls,
     audio: Option<Recipient<CallerAudio>>,
+    /// Audio of calls of which the predecessor still passes some on, which goes first.
+    behind: HashMap<CallId, Vec<AudioMessage>>,
     phase: Phase,
     refused_audio: u64,
     _slot: Slot,
@@ -104,7 +106,7 @@ enum Phase {
     /// Disconnected, and its session waits for another connection.
     Detached,
     /// Another connection has taken the session: audio that still arrives here goes there.
-    HandedOver(Recipient<CallerAudio>),
+    HandedOver(Recipient<PassedOn>),
 }
 
 impl WsClient {
@@ -127,6 +129,7 @@ impl WsClient {
             switchboard,
             calls: Calls::default(),
             audio: None,
+            behind: HashMap::new(),
             phase: Phase::Live,
             refused_audio: 0,
             _slot: slot,
@@ -172,6 +175,9 @@ impl WsClient {
     }
 
     fn event(&mut self, event: Event, ctx: &mut Context<Self>) {
+        if let Event::Bye { call } = &event {
+            self.release(call);
+        }
         self.say(&event, ctx);
         match &event {
             Event::RingAns { call, .. } => self.calls.ringing(call),
@@ -185,7 +191,7 @@ impl WsClient {
 
     /// The next focus is announced before its audio.
     fn over(&mut self, call: &CallId, ctx: &mut Context<Self>) {
-        let next = self.calls.over(call);
+        let next = self.calls.over(call, Instant::now());
         if let Some(call) = next.filter(|_| self.mode != Mode::Multi) {
             self.say(&Event::CallAns { call }, ctx);
             self.listen(None, ctx);
@@ -209,6 +215,18 @@ impl WsClient {
     /// Listens to each call that the client hears, in place of another connection where there was one.
     fn listen(&mut self, replaces: Option<ClientId>, ctx: &mut Context<Self>) {
         self.listen_to(|_| true, replaces, ctx);
+    }
+
+    /// Queues a frame for the client.
+    fn hear(&mut self, call: &CallId, frame: AudioMessage) {
+        // It may have been on its way while the focus moved or the call ended.
+        let heard = match self.mode {
+            Mode::Multi => self.calls.get(call).is_some(),
+            Mode::Classic | Mode::Hex => self.calls.focus() == Some(call),
+        };
+        if heard {
+            self.outbox.audio(frame);
+        }
     }
 
     fn listen_to(
@@ -301,15 +319,26 @@ impl Handler<CallerAudio> for WsClient {
 
     fn handle(&mut self, audio: CallerAudio, _: &mut Context<Self>) {
         if let Phase::HandedOver(successor) = &self.phase {
-            return successor.do_send(audio);
+            return successor.do_send(PassedOn(audio));
         }
-        // A frame may have been on its way while the focus moved or the call ended.
-        let heard = match self.mode {
-            Mode::Multi => self.calls.get(&audio.call).is_some(),
-            Mode::Classic | Mode::Hex => self.calls.focus() == Some(&audio.call),
-        };
-        if heard {
-            self.outbox.audio(audio.frame);
+        match (audio.frame, self.behind.get_mut(&audio.call)) {
+            (Some(frame), None) => self.hear(&audio.call, frame),
+            (Some(frame), Some(behind)) => behind.push(frame),
+            (None, _) => self.release(&audio.call),
+        }
+    }
+}
+
+impl Handler<PassedOn> for WsClient {
+    type Result = ();
+
+    fn handle(&mut self, PassedOn(audio): PassedOn, _: &mut Context<Self>) {
+        if let Phase::HandedOver(successor) = &self.phase {
+            return successor.do_send(PassedOn(audio));
+        }
+        match audio.frame {
+            Some(frame) => self.hear(&audio.call, frame),
+            None => self.release(&audio.call),
         }
     }
 }

@@ -18,7 +18,7 @@ use tracing::debug;
 
 use super::{
     super::message::AudioMessage,
-    frame_guard::{FrameGuard, Refused},
+    frame_guard::{FrameGuard, Pace},
     outbox::{Outbox, OutboxStream, Outgoing},
 };
 use crate::metrics::{CloseCause, Connection};
@@ -40,7 +40,7 @@ pub struct Socket {
     client: Recipient<FromSocket>,
     outbox: Outbox,
     max_message: usize,
-    too_big: Refused,
+    pace: Pace,
     partial: Option<Partial>,
     last_heard: Instant,
     connection: Connection,
@@ -62,16 +62,9 @@ impl Socket {
         max_message: usize,
         connection: Connection,
     ) -> Result<HttpResponse, actix_web::Error> {
-        let (guarded, too_big) = FrameGuard::new(payload, max_message);
-        let socket = Self {
-            client,
-            outbox,
-            max_message,
-            too_big,
-            partial: None,
-            last_heard: Instant::now(),
-            connection,
-        };
+        let (guarded, pace) = FrameGuard::new(payload, max_message);
+        let socket =
+            Self { client, outbox, max_message, pace, partial: None, last_heard: Instant::now(), connection };
         ws::WsResponseBuilder::new(socket, request, guarded)
             .protocols(&[super::SUBPROTOCOL])
             .frame_size(max_message)
@@ -173,6 +166,7 @@ impl StreamHandler<Outgoing> for Socket {
 impl StreamHandler<Result<Message, ProtocolError>> for Socket {
     fn handle(&mut self, message: Result<Message, ProtocolError>, ctx: &mut Self::Context) {
         self.last_heard = Instant::now();
+        self.pace.handled();
         match message {
             Ok(Message::Text(line)) => self.hand_on(FromSocket::Text(line), ctx),
             Ok(Message::Binary(data)) => self.hand_on(FromSocket::Binary(data), ctx),
@@ -186,7 +180,7 @@ impl StreamHandler<Result<Message, ProtocolError>> for Socket {
                 ctx.stop();
             }
             Err(ProtocolError::Overflow) => self.close(CloseCause::TooBig, ctx),
-            Err(_) if self.too_big.get() => self.close(CloseCause::TooBig, ctx),
+            Err(_) if self.pace.refused() => self.close(CloseCause::TooBig, ctx),
             Err(ProtocolError::Io(error)) if is_utf_8_error(&error) => self.close(CloseCause::NotUtf8, ctx),
             Err(ProtocolError::Io(error)) => {
                 debug!(%error, "WebSocket connection lost");

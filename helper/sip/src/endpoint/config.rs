@@ -1,6 +1,8 @@
 //! What an endpoint is told once: its address, its name, its timers and its limits.
 
-use std::net::SocketAddr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::auth::AuthServer;
@@ -10,6 +12,8 @@ use crate::auth::AuthServer;
 pub struct EndpointConfig {
     /// The advertised address for Via and Contact.
     pub contact: SocketAddr,
+    /// The advertised address toward peers for whom it is another one.
+    pub toward: Option<Toward>,
     /// Host of the From URI when a dial names none; `None` gives the advertised `ip:port`.
     pub from_host: Option<String>,
     /// User-Agent of requests and Server of responses.
@@ -39,6 +43,7 @@ impl EndpointConfig {
     pub fn new(contact: SocketAddr) -> Self {
         Self {
             contact,
+            toward: None,
             from_host: None,
             user_agent: "SIP-Relay-Server/1.0".into(),
             contact_user: None,
@@ -79,6 +84,33 @@ pub struct SessionTimer {
 impl Default for SessionTimer {
     fn default() -> Self {
         Self { expires: Duration::from_secs(1800), min_se: Duration::from_secs(90) }
+    }
+}
+
+/// Tells the IP address that this machine has toward a peer: for a machine in several networks that listens in all of
+/// them. `None` leaves it at [`EndpointConfig::contact`]. The owner's part; it is asked for every message, must answer at
+/// once, and must answer the same as long as nothing changes.
+#[derive(Clone)]
+pub struct Toward(Arc<dyn Fn(SocketAddr) -> Option<IpAddr> + Send + Sync>);
+
+impl Toward {
+    /// An owner's way to tell.
+    pub fn new(address: impl Fn(SocketAddr) -> Option<IpAddr> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(address))
+    }
+}
+
+impl fmt::Debug for Toward {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Toward(..)")
+    }
+}
+
+impl EndpointConfig {
+    /// What `peer` is told in Via and Contact.
+    pub(crate) fn contact_for(&self, peer: SocketAddr) -> SocketAddr {
+        let ip = self.toward.as_ref().and_then(|toward| (toward.0)(peer));
+        SocketAddr::new(ip.unwrap_or(self.contact.ip()), self.contact.port())
     }
 }
 

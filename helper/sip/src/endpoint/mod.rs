@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-pub use config::{EndpointConfig, EndpointLimits, Reliable, SessionTimer, Stats, Timers};
+pub use config::{EndpointConfig, EndpointLimits, Reliable, SessionTimer, Stats, Timers, Toward};
 pub(crate) use core::{Core, Fire};
 pub(crate) use fault::Fault;
 pub(crate) use random::{KeyedHash, Random};

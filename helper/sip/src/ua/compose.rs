@@ -58,16 +58,17 @@ pub(crate) const SDP: &str = "application/sdp";
 
 const MAX_FORWARDS: u8 = 70;
 
-/// The value of our Via.
-pub(crate) fn via(config: &EndpointConfig, branch: &str) -> String {
-    format!("SIP/2.0/UDP {};branch={branch};rport", config.contact)
+/// The value of our Via in a request to `peer`.
+pub(crate) fn via(config: &EndpointConfig, peer: SocketAddr, branch: &str) -> String {
+    format!("SIP/2.0/UDP {};branch={branch};rport", config.contact_for(peer))
 }
 
-/// The value of our Contact.
-pub(crate) fn contact(config: &EndpointConfig) -> String {
+/// The value of our Contact in a message to `peer`.
+pub(crate) fn contact(config: &EndpointConfig, peer: SocketAddr) -> String {
+    let address = config.contact_for(peer);
     match &config.contact_user {
-        Some(user) => format!("<sip:{user}@{}>", config.contact),
-        None => format!("<sip:{}>", config.contact),
+        Some(user) => format!("<sip:{user}@{address}>"),
+        None => format!("<sip:{address}>"),
     }
 }
 
@@ -83,13 +84,13 @@ pub(crate) fn invite(
     let required = config.reliable == Reliable::Required && without.is_none();
     let require = required.then(|| ("Require", RELIABLE.to_owned()));
     let mut builder = RequestBuilder::new(&Method::Invite, &call.target)
-        .via(via(config, branch))
+        .via(via(config, call.destination, branch))
         .header(HeaderName::MaxForwards, MAX_FORWARDS)
         .header(HeaderName::From, &call.from)
         .header(HeaderName::To, format_args!("<{}>", call.target))
         .header(HeaderName::CallId, &call.call_id)
         .header(HeaderName::CSeq, format_args!("{cseq} INVITE"))
-        .header(HeaderName::Contact, contact(config))
+        .header(HeaderName::Contact, contact(config, call.destination))
         .header(HeaderName::UserAgent, &config.user_agent)
         .header(HeaderName::Allow, allow(config));
     for (name, value) in
@@ -118,7 +119,7 @@ pub(crate) fn register(
     authorization: &[(&'static str, String)],
 ) -> Option<Bytes> {
     let mut builder = RequestBuilder::new(&Method::Register, &binding.registrar)
-        .via(via(config, branch))
+        .via(via(config, binding.destination, branch))
         .header(HeaderName::MaxForwards, MAX_FORWARDS)
         .header(HeaderName::From, format_args!("<{}>;tag={}", binding.aor, binding.tag))
         .header(HeaderName::To, format_args!("<{}>", binding.aor))
@@ -156,7 +157,7 @@ pub(crate) fn request(
 ) -> Option<(SocketAddr, Bytes)> {
     let Hop { uri, routes, destination } = dialog.next_hop(config.contact);
     let mut builder = RequestBuilder::new(method, uri)
-        .via(via(config, branch))
+        .via(via(config, destination, branch))
         .header(HeaderName::MaxForwards, MAX_FORWARDS);
     for route in &routes {
         builder = builder.header(HeaderName::Route, route);
@@ -168,7 +169,7 @@ pub(crate) fn request(
         .header(HeaderName::CSeq, format_args!("{cseq} {method}"));
     let refreshes_target = matches!(method, Method::Invite | Method::Update);
     if refreshes_target {
-        builder = builder.header(HeaderName::Contact, contact(config));
+        builder = builder.header(HeaderName::Contact, contact(config, destination));
     }
     builder = builder.header(HeaderName::UserAgent, &config.user_agent);
     if refreshes_target {
@@ -224,8 +225,15 @@ pub(crate) fn cancel(invite: &Bytes, reason: Option<&str>) -> Option<Bytes> {
 }
 
 /// The ACK of a 2xx to a re-INVITE whose call is gone: along the route of the re-INVITE.
-pub(crate) fn orphan_ack(config: &EndpointConfig, invite: &Message, to: &str, branch: &str) -> Option<Bytes> {
-    let mut builder = RequestBuilder::new(&Method::Ack, invite.request_uri()?).via(via(config, branch));
+pub(crate) fn orphan_ack(
+    config: &EndpointConfig,
+    destination: SocketAddr,
+    invite: &Message,
+    to: &str,
+    branch: &str,
+) -> Option<Bytes> {
+    let mut builder =
+        RequestBuilder::new(&Method::Ack, invite.request_uri()?).via(via(config, destination, branch));
     builder = copied(builder, invite, to)?;
     builder.header(HeaderName::CSeq, format_args!("{} ACK", invite.cseq().ok()?.number)).build().ok()
 }

@@ -63,7 +63,7 @@ impl Dial {
             return bracketed(from);
         }
         let host = self.from_host.as_ref().or(config.from_host.as_ref());
-        let host = host.cloned().unwrap_or_else(|| config.contact.to_string());
+        let host = host.cloned().unwrap_or_else(|| config.contact_for(self.destination).to_string());
         let uri = match (&self.from_user, &config.contact_user) {
             (Some(user), _) => format!("<sip:{}@{host}>", guard::user_part(user)),
             (None, Some(user)) => format!("<sip:{user}@{host}>"),

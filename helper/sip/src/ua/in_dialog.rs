@@ -177,7 +177,7 @@ impl Endpoint {
     ) {
         let retry_after = self.core.random.below(11).to_string();
         let pending = [("Retry-After", retry_after.as_str())];
-        let contact = compose::contact(&self.core.config);
+        let contact = compose::contact(&self.core.config, head.destination);
         let in_force = matches!(self.calls.state(key), Some(State::Up(_)));
         let extra = compose::extension_lines(&self.core.config, terms.filter(|_| in_force));
         let mut accepted = vec![("Contact", contact.as_str()), ("Allow", compose::allow(&self.core.config))];
@@ -262,7 +262,7 @@ impl Endpoint {
                 kind,
             );
         } else {
-            let contact = compose::contact(&self.core.config);
+            let contact = compose::contact(&self.core.config, head.destination);
             let extra = compose::extension_lines(&self.core.config, terms);
             let mut lines = vec![
                 ("Contact", contact.as_str()),

@@ -61,8 +61,8 @@ impl Endpoint {
         if up.extras().refer.as_ref().is_some_and(|refer| !refer.told) {
             return Err(CallError::WrongState);
         }
-        let mut headers =
-            vec![("Contact", compose::contact(&self.core.config)), ("Refer-To", format!("<{target}>"))];
+        let contact = compose::contact(&self.core.config, up.dialog.peer);
+        let mut headers = vec![("Contact", contact), ("Refer-To", format!("<{target}>"))];
         let us = NameAddr::parse(&ByteStr::from(&*up.dialog.local), HeaderName::From);
         headers.extend(us.ok().map(|us| ("Referred-By", format!("<{}>", us.uri))));
         let ask = Ask { method: Method::Refer, purpose: Purpose::Refer, headers, body: None };

@@ -88,7 +88,7 @@ impl Endpoint {
         let referred = referred.ok_or(CallError::WrongState)?;
         let Phase::Asked { server, head } = referred.phase else { return Err(CallError::WrongState) };
         self.core.timers.cancel(referred.limit);
-        let contact = compose::contact(&self.core.config);
+        let contact = compose::contact(&self.core.config, head.destination);
         let lines = [("Contact", contact.as_str()), ("Server", self.core.config.user_agent.as_str())];
         let accepted = StatusCode::ACCEPTED;
         let response = head.response(accepted.as_u16(), accepted.reason(), &lines, None);
@@ -211,8 +211,8 @@ fn tell(core: &mut Core, clients: &mut Clients, now: Instant, key: CallKey, up: 
         Some(reason) => format!("terminated;reason={reason}"),
         None => format!("active;expires={}", LIFETIME.as_secs()),
     };
-    let headers =
-        vec![("Contact", compose::contact(&core.config)), ("Event", event), ("Subscription-State", state)];
+    let contact = compose::contact(&core.config, up.dialog.peer);
+    let headers = vec![("Contact", contact), ("Event", event), ("Subscription-State", state)];
     let body = Bytes::from(format!("SIP/2.0 {} {}\r\n", word.status, word.status.reason()));
     let body = Some(("message/sipfrag;version=2.0", body));
     let ask = Ask { method: Method::Notify, purpose: Purpose::Notify, headers, body };

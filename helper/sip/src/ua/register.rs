@@ -244,7 +244,7 @@ fn send_register(
 
 fn binding(core: &mut Core, registration: Registration) -> Binding {
     let Registration { aor, contact_user, registrar, destination, .. } = registration;
-    let address = core.config.contact;
+    let address = core.config.contact_for(destination);
     let user = match contact_user {
         Some(user) => Some(guard::user_part(&user)),
         None => Uri::parse(&aor).ok().and_then(|uri| uri.user.map(|user| user.to_string())),

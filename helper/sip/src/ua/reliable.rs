@@ -188,7 +188,7 @@ impl Endpoint {
         theirs: &TheirOffer,
         sdp: &Bytes,
     ) -> Result<(), CallError> {
-        let contact = compose::contact(&self.core.config);
+        let contact = compose::contact(&self.core.config, theirs.head.destination);
         let lines = [
             ("Contact", contact.as_str()),
             ("Allow", compose::allow(&self.core.config)),
@@ -288,7 +288,8 @@ fn emit(
     let sdp = sdp.filter(|_| reliability.answer.is_none());
     reliability.rseq += 1;
     reliability.status = status;
-    let (contact, rseq) = (compose::contact(&core.config), reliability.rseq.to_string());
+    let (contact, rseq) =
+        (compose::contact(&core.config, ringing.head.destination), reliability.rseq.to_string());
     let extra = compose::extension_lines(&core.config, None);
     let mut lines = record_route(&ringing.dialog);
     lines.extend([

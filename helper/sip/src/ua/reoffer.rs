@@ -126,9 +126,10 @@ impl Endpoint {
         let Some(tx) = self.clients.get_mut(client).filter(|_| status.is_success()) else { return };
         if tx.success_acks.is_empty() {
             let branch = self.core.random.branch();
-            let ack = compose::own(&tx.request)
-                .zip(response.header(HeaderName::To))
-                .and_then(|(invite, to)| compose::orphan_ack(&self.core.config, &invite, to, &branch));
+            let ack =
+                compose::own(&tx.request).zip(response.header(HeaderName::To)).and_then(|(invite, to)| {
+                    compose::orphan_ack(&self.core.config, tx.destination, &invite, to, &branch)
+                });
             let Some(ack) = ack else { return };
             tx.success_acks.push(SuccessAck { tag: "".into(), destination: tx.destination, ack });
         } else {

@@ -98,7 +98,7 @@ pub(crate) fn send_success(
     sdp: Option<&Bytes>,
     SuccessKind { terms, initial, offers }: SuccessKind,
 ) {
-    let contact = compose::contact(&core.config);
+    let contact = compose::contact(&core.config, head.destination);
     let extra = compose::extension_lines(&core.config, terms);
     let mut lines = if initial { record_route(&up.dialog) } else { Vec::new() };
     lines.extend([

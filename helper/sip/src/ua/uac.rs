@@ -276,7 +276,7 @@ fn outbound(core: &mut Core, mut dial: Dial) -> Outbound {
     let config = &core.config;
     let from = dial.caller(config);
     let headers = dial.further_headers();
-    let host = config.contact.ip().to_string().replace(':', "-");
+    let host = config.contact_for(dial.destination).ip().to_string().replace(':', "-");
     let local_tag = core.random.tag();
     Outbound {
         target: dial.target,

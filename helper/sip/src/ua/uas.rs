@@ -123,7 +123,7 @@ impl Endpoint {
         if ringing.reliability.is_some() {
             return self.send_reliable(now, key, status, sdp);
         }
-        let contact = compose::contact(&self.core.config);
+        let contact = compose::contact(&self.core.config, ringing.head.destination);
         let mut lines = record_route(&ringing.dialog);
         lines.extend([
             ("Contact", contact.as_str()),
