@@ -123,7 +123,7 @@ fn slow_services_leave_one_buffer_waiting_and_a_bye_silences_the_reply() {
     call.bye();
     scene.center.expect_log("call over");
     assert_eq!(scene.server.requests_of(Stage::Transcription).len(), 2);
-    // The second chat would be answered now; nobody asks for its speech.
+    // The second chat is answered meanwhile. What must not come, its speech, can only be waited for.
     let spoken = scene.server.requests_of(Stage::Speech).len();
     std::thread::sleep(slow);
     assert_eq!(scene.server.requests_of(Stage::Speech).len(), spoken);

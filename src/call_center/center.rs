@@ -67,6 +67,13 @@ impl CallCenter {
         }
     }
 
+    /// Ends the calls of which nothing was heard lately.
+    fn end_unheard(&mut self, why: &str, too_long: impl Fn(Instant) -> bool) {
+        let gone = self.calls.iter().filter(|(_, call)| too_long(call.heard));
+        let gone: Vec<_> = gone.map(|(id, _)| id.clone()).collect();
+        gone.iter().for_each(|id| self.end(id, why));
+    }
+
     fn input(&mut self, id: &CallId, input: Input<'_>, ctx: &mut Context<Self>) {
         let Some(call) = self.calls.get_mut(id) else { return };
         call.agent.handle(Instant::now(), input);
@@ -121,10 +128,7 @@ impl Actor for CallCenter {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
         ctx.run_interval(LOOK_AROUND, |this, _| {
-            let gone: Vec<_> =
-                this.calls.iter().filter(|(_, call)| call.heard.elapsed() > FORGOTTEN).collect();
-            let gone: Vec<_> = gone.into_iter().map(|(id, _)| id.clone()).collect();
-            gone.iter().for_each(|id| this.end(id, "nothing was heard of it for an hour"));
+            this.end_unheard("nothing was heard of it for an hour", |heard| heard.elapsed() > FORGOTTEN);
         });
     }
 }
@@ -132,10 +136,15 @@ impl Actor for CallCenter {
 impl Handler<Line> for CallCenter {
     type Result = ();
 
-    fn handle(&mut self, line: Line, _ctx: &mut Self::Context) {
-        // Calls outlive a lost connection: the relay tells the next one what became of them.
+    fn handle(&mut self, line: Line, ctx: &mut Self::Context) {
+        // Calls outlive a lost connection: the relay tells the next one what became of them. One that was started anew knows
+        // of none.
         if let Line::Up { multi } = line {
             self.multi = multi;
+            let up = Instant::now();
+            ctx.run_later(REAPPEAR, move |this, _| {
+                this.end_unheard("it did not come back with the connection", |heard| heard < up);
+            });
         }
     }
 }
@@ -212,6 +221,8 @@ fn call_of(event: &Event) -> Option<&CallId> {
 /// Audio messages that may wait: 2.5 s of 32 calls.
 const MAILBOX: usize = 4096;
 const MOST_CALLS: usize = 10_000;
+/// Time after a connection was made in which something must be heard of a call.
+const REAPPEAR: Duration = Duration::from_secs(30);
 const LOOK_AROUND: Duration = Duration::from_secs(60);
 /// Far longer than a relay keeps a call without audio.
 const FORGOTTEN: Duration = Duration::from_secs(3600);

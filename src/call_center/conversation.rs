@@ -68,6 +68,8 @@ pub struct Conversation {
     silent_since: Instant,
     /// Questions that he left unanswered.
     unanswered: u32,
+    /// Whether he has put us on hold, and so says nothing.
+    held: bool,
     out: VecDeque<Output>,
 }
 
@@ -79,8 +81,11 @@ enum Stage {
         timing: Timing,
     },
     Speaking(Speaking),
-    /// HANGUP or TRANSFER is under way.
-    Leaving,
+    /// HANGUP or TRANSFER is under way. A transfer that nothing is heard of has failed: a relay that refuses one does not say
+    /// of which call.
+    Leaving {
+        until: Option<Instant>,
+    },
 }
 
 /// What to do when a turn has been played.
@@ -107,6 +112,7 @@ impl Conversation {
             keys_until: None,
             silent_since: now,
             unanswered: 0,
+            held: false,
             out: VecDeque::new(),
         }
     }
@@ -147,7 +153,7 @@ impl Conversation {
                     self.note(format!("turn {}: the caller interrupts", self.turn));
                 }
             }
-            Stage::Leaving => self.stage = Stage::Leaving,
+            Stage::Leaving { until } => self.stage = Stage::Leaving { until },
             Stage::Listening => {}
         }
     }
@@ -160,7 +166,7 @@ impl Conversation {
     /// The caller has finished.
     fn turn_over(&mut self, now: Instant, said: Vec<i16>) {
         self.silent_since = now;
-        if matches!(self.stage, Stage::Leaving) {
+        if matches!(self.stage, Stage::Leaving { .. }) {
             return;
         }
         let mut pcm = std::mem::take(&mut self.carried);
@@ -230,14 +236,17 @@ impl Conversation {
             return self.announce(now, self.rules.farewell.clone(), Then::HangUp);
         }
         self.silent_since = now;
-        self.stage = Stage::Leaving;
+        self.stage = Stage::Leaving { until: None };
         match then {
             Then::Listen => self.stage = Stage::Listening,
             Then::HangUp => {
                 let (call, word) = (Some(self.call.clone()), HangupWord::Hangup);
                 self.say(Command::Hangup { call, drain: true, word });
             }
-            Then::Transfer(target) => self.say(Command::Transfer { call: self.call.clone(), target }),
+            Then::Transfer(target) => {
+                self.stage = Stage::Leaving { until: Some(now + TRANSFERRED) };
+                self.say(Command::Transfer { call: self.call.clone(), target });
+            }
         }
     }
 
@@ -315,7 +324,7 @@ impl Conversation {
         self.silent_since = now;
         self.stage = Stage::Listening;
         if then == Then::HangUp {
-            self.stage = Stage::Leaving;
+            self.stage = Stage::Leaving { until: None };
             let (call, word) = (Some(self.call.clone()), HangupWord::Hangup);
             self.say(Command::Hangup { call, drain: true, word });
         }
@@ -338,6 +347,12 @@ impl Conversation {
             }
         }
         self.settle(now);
+        if let Stage::Leaving { until: Some(until) } = self.stage
+            && now >= until
+        {
+            self.note("nothing is heard of the transfer");
+            self.apologize(now);
+        }
         if self.silence_over().is_some_and(|at| now >= at) {
             self.unanswered += 1;
             if self.unanswered > MOST_QUESTIONS {
@@ -350,8 +365,10 @@ impl Conversation {
 
     /// When the caller has been silent for too long.
     fn silence_over(&self) -> Option<Instant> {
-        let waits =
-            matches!(self.stage, Stage::Listening) && !self.listener.speaking() && self.keys.is_empty();
+        let waits = matches!(self.stage, Stage::Listening)
+            && !self.held
+            && !self.listener.speaking()
+            && self.keys.is_empty();
         self.rules.patience.filter(|_| waits).map(|patience| self.silent_since + patience)
     }
 }
@@ -377,6 +394,11 @@ impl Agent for Conversation {
                 self.note(format!("transfer failed: {status}"));
                 self.apologize(now);
             }
+            Input::Event(Event::Hold { .. }) => self.held = true,
+            Input::Event(Event::Resume { .. }) => {
+                self.held = false;
+                self.silent_since = now;
+            }
             Input::Event(_) => {}
             Input::Job(job, news) => self.news(now, job, news),
             Input::Timeout => self.timeout(now),
@@ -390,6 +412,7 @@ impl Agent for Conversation {
     fn deadline(&self) -> Option<Instant> {
         let overdue = match &self.stage {
             Stage::Speaking(speaking) => speaking.overdue(),
+            Stage::Leaving { until } => *until,
             _ => None,
         };
         [self.keys_until, overdue, self.silence_over()].into_iter().flatten().min()
@@ -448,6 +471,8 @@ const NEXT_KEY: Duration = Duration::from_millis(1500);
 const MOST_KEYS: usize = 32;
 /// Questions that a silent caller is asked before the call is ended.
 const MOST_QUESTIONS: u32 = 2;
+/// Time in which a transfer has to be done.
+const TRANSFERRED: Duration = Duration::from_secs(45);
 /// A minute of samples.
 const MOST_CARRIED: usize = 60 * 8000;
 

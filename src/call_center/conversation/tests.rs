@@ -115,6 +115,18 @@ fn silent_caller_is_asked_twice_and_then_bid_farewell() {
 }
 
 #[test]
+fn caller_who_has_put_us_on_hold_is_not_asked_whether_he_is_there() {
+    let mut scene = Scene::new();
+    let now = scene.now;
+    scene.agent.handle(now, Input::Event(&Event::Hold { call: id() }));
+    assert_eq!(scene.silence(60_000), []);
+    let now = scene.now;
+    scene.agent.handle(now, Input::Event(&Event::Resume { call: id() }));
+    assert_eq!(scene.silence(9_900), []);
+    assert_eq!(scene.silence(200).len(), 1);
+}
+
+#[test]
 fn service_that_is_down_is_apologized_for_and_the_next_turn_goes_on() {
     let mut scene = Scene::new();
     let down = || News::Failed("500".into());
