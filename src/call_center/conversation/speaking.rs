@@ -35,6 +35,8 @@ struct Sentence {
     text: String,
     job: Option<JobId>,
     audio: VecDeque<Vec<i16>>,
+    /// Some of its audio has come.
+    audible: bool,
     /// All of its audio has come.
     done: bool,
     sent: usize,
@@ -42,7 +44,7 @@ struct Sentence {
 
 impl Sentence {
     fn new(text: String) -> Self {
-        Self { text, job: None, audio: VecDeque::new(), done: false, sent: 0 }
+        Self { text, job: None, audio: VecDeque::new(), audible: false, done: false, sent: 0 }
     }
 }
 
@@ -111,8 +113,10 @@ impl Speaking {
     pub(super) fn next_to_synthesize(&self) -> Option<String> {
         let under_way =
             self.sentences.iter().filter(|sentence| sentence.job.is_some() && !sentence.done).count();
+        // Nothing competes with a sentence that the caller is waiting for.
+        let awaited = |sentence: &Sentence| sentence.job.is_some() && !sentence.audible && !sentence.done;
         let next = self.sentences.iter().find(|sentence| sentence.job.is_none())?;
-        (under_way < AHEAD).then(|| next.text.clone())
+        (under_way < AHEAD && !self.sentences.iter().any(awaited)).then(|| next.text.clone())
     }
 
     pub(super) fn synthesizing(&mut self, job: JobId) {
@@ -151,6 +155,7 @@ impl Speaking {
         match news {
             News::Audio(pcm) => {
                 self.timing.audio(now);
+                sentence.audible = true;
                 sentence.audio.push_back(pcm);
             }
             _ => sentence.done = true,

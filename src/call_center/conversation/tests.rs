@@ -28,12 +28,13 @@ fn turn_is_transcribed_replied_to_and_spoken_sentence_by_sentence() {
 
     let outputs = scene.news(reply, News::Piece(" you? Fine.".into()));
     assert_eq!(outputs, [Output::Start(4, Job::Speak { text: "How are you?".into() })]);
-    let outputs = scene.news(reply, News::ReplyEnd(Vec::new()));
-    assert_eq!(outputs, [Output::Start(5, Job::Speak { text: "Fine.".into() })]);
-    // The third is ready before the second, and waits for it.
+    assert_eq!(scene.news(reply, News::ReplyEnd(Vec::new())), []);
+    // The third is asked for when the second can be heard; it may be ready before, and waits.
+    let outputs = scene.news(4, News::Audio(vec![2; 160]));
+    assert_eq!(says(&outputs), ["RTP 160"]);
+    assert_eq!(outputs[1..], [Output::Start(5, Job::Speak { text: "Fine.".into() })]);
     assert_eq!(scene.news(5, News::Audio(vec![3; 80])), []);
     assert_eq!(scene.news(5, News::SpeechEnd), []);
-    assert_eq!(says(&scene.news(4, News::Audio(vec![2; 160]))), ["RTP 160"]);
     assert_eq!(says(&scene.news(4, News::SpeechEnd)), ["MARK:a@h##t1.2", "RTP 80", "MARK:a@h##t1.3"]);
 
     for index in 0..4 {
