@@ -9,7 +9,7 @@
 
 mod common;
 
-use common::sipp_call::{ROLES, SippCall, talk};
+use common::sipp_call::{ROLES, Role, SippCall, talk};
 use common::{WAIT, eventually};
 
 /// Longer than two packets are apart, on a busy machine.
@@ -120,7 +120,9 @@ fn far_end_that_asks_for_a_transfer_is_declined() {
     for role in ROLES {
         let Some(mut call) = SippCall::up(role, "refer", &[]) else { return };
         call.go();
-        // It hangs up after the 603.
+        call.expect_reached("refused");
+        assert!(is_heard(&mut call));
+        call.go();
         call.expect("BYE:{id}");
         call.done();
     }
@@ -145,6 +147,22 @@ fn media_follows_to_a_new_address_and_codec() {
             talk(&call.ws, &call.call_id, here);
             assert_eq!(there.arrivals().len(), left, "nothing goes to the old address");
         }
+        call.go();
+        call.expect("BYE:{id}");
+        call.done();
+    }
+}
+
+#[test]
+fn session_is_refreshed_by_the_far_end_as_often_as_it_likes() {
+    // The shortest interval that RFC 4028 §4 allows is 90 s: our own refreshes, and a session that nobody refreshes, are the
+    // SIP core's tests, where time is virtual.
+    let settings = [("SIP_SESSION_EXPIRES", "120")];
+    for role in ROLES {
+        let name = if role == Role::Caller { "session_refreshed" } else { "session_refreshed_called" };
+        let Some(mut call) = SippCall::up(role, name, &settings) else { return };
+        call.expect_reached("refreshed");
+        assert!(is_heard(&mut call));
         call.go();
         call.expect("BYE:{id}");
         call.done();

@@ -118,3 +118,31 @@ fn call_that_nobody_answers_is_cancelled() {
     call.expect("CALL_FAILED:408 Request Timeout##{id}");
     call.done();
 }
+
+#[test]
+fn reliable_answer_of_the_far_end_is_confirmed_and_holds_without_another() {
+    let Some(mut call) = SippCall::up(Role::Called, "reliable_called", &[]) else { return };
+    call.media.payload_type = 8;
+    talk(&call.ws, &call.call_id, &mut call.media);
+    call.send("BYE:{id}");
+    call.expect("BYE:{id}");
+    call.done();
+}
+
+#[test]
+fn caller_that_requires_reliable_ringing_gets_it() {
+    for (mode, name) in [("client", "reliable_caller"), ("auto", "reliable_caller_at_once")] {
+        let settings = [("RELAY_ANSWER_MODE", mode)];
+        let Some(mut call) = SippCall::begin(Role::Caller, name, &settings) else { return };
+        call.expect_ringing();
+        if mode == "client" {
+            call.expect_reached("confirmed");
+            call.send("CALL_ANS:{id}");
+        }
+        call.expect("CALL_ANS:{id}");
+        talk(&call.ws, &call.call_id, &mut call.media);
+        call.go();
+        call.expect("BYE:{id}");
+        call.done();
+    }
+}

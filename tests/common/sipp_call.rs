@@ -44,7 +44,7 @@ pub struct SippCall {
     hints: UdpSocket,
     hinted: u32,
     // Last: the folder goes after the process.
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl SippCall {
@@ -98,7 +98,7 @@ impl SippCall {
             process,
             hints,
             hinted: 0,
-            _dir: dir,
+            dir,
         };
         if role == Role::Called {
             call.ws.send(&format!("CALL:{DIALLED}"));
@@ -141,6 +141,12 @@ impl SippCall {
     pub fn go(&mut self) {
         self.hinted += 1;
         hint(&self.hints, self.sipp.port, &self.call_id, self.hinted);
+    }
+
+    /// Waits until the scenario is at this point (`<part name="reached" what=".."/>`).
+    pub fn expect_reached(&self, what: &str) {
+        let reached = eventually(WAIT, || self.dir.path().join(what).exists());
+        assert!(reached, "the scenario did not come to {what:?}");
     }
 
     /// SIPp has gone through its scenario, nothing was sent twice, and the client's whole log keeps the invariants.

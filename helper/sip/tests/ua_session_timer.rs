@@ -382,6 +382,17 @@ fn update_without_sdp_refreshes_and_is_answered_without_the_owner() {
 }
 
 #[test]
+fn answer_to_a_refresh_does_not_go_below_the_minimum_that_the_peer_has_named_before() {
+    let mut bench = bench_with(1800, 90);
+    let timer = "Supported: timer\r\nSession-Expires: 3600;refresher=uac\r\nMin-SE: 2400\r\n";
+    let (_, ok) = answered(&mut bench, timer);
+    assert_eq!(ok.header("Session-Expires"), "2400;refresher=uac");
+    let timer = "Supported: timer\r\nSession-Expires: 2400;refresher=uac\r\n";
+    bench.receive(&request("UPDATE", 2, &ok.to_tag(), "u1", timer, ""));
+    assert_eq!(bench.next().header("Session-Expires"), "2400;refresher=uac");
+}
+
+#[test]
 fn update_below_our_minimum_is_422_and_changes_nothing() {
     let mut bench = bench_with(1800, 300);
     let (_, ok) = answered(&mut bench, "Supported: timer\r\nSession-Expires: 600;refresher=uac\r\n");

@@ -89,7 +89,8 @@ impl Terms {
             let min_se = timer.min_se.as_secs().to_string();
             return Err(Fault::new(StatusCode::SESSION_INTERVAL_TOO_SMALL).header(HeaderName::MinSe, min_se));
         }
-        let min_se = request.min_se().unwrap_or(0);
+        // What the peer has said it will not go below holds for the dialog, named again or not.
+        let min_se = request.min_se().unwrap_or(0).max(now.map_or(0, |session| session.ask.min_se));
         let wanted = timer.expires.max(Duration::from_secs(min_se.into()));
         let interval = asked.as_ref().map_or(wanted, |asked| asked.interval.min(wanted)).max(LEAST_INTERVAL);
         let refresher = asked.and_then(|asked| asked.refresher);
