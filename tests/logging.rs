@@ -69,6 +69,19 @@ fn level_filters_what_is_less_important() {
 }
 
 #[test]
+fn flood_of_one_kind_of_line_is_cut_and_other_lines_are_not() {
+    let lines = logged(Level::INFO, true, || {
+        for n in 0..5000 {
+            info!(n, "bad command");
+        }
+        info!("another matter");
+    });
+    assert!((1000..2000).contains(&lines.len()), "{} lines", lines.len());
+    assert_eq!(message(&lines[0]), "bad command n=0");
+    assert_eq!(message(&lines[lines.len() - 1]), "another matter");
+}
+
+#[test]
 fn fields_follow_the_message_those_of_spans_first() {
     let lines = logged(Level::INFO, true, || {
         let call = info_span!("call", call_id = "a@b", status = field::Empty);

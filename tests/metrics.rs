@@ -5,9 +5,7 @@
 
 mod common;
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-
+use common::http::{self, get, value};
 use common::pbx::{Invite, Pbx};
 use common::relay::Relay;
 use common::ws::WsClient;
@@ -213,10 +211,7 @@ const GAUGES: &[&str] = &[
 ];
 
 fn metrics(relay: &Relay) -> String {
-    let (status, text) = get(relay.ws(), "/metrics");
-    assert_eq!(status, 200);
-    assert!(text.ends_with("# EOF\n"), "{text}");
-    text
+    http::metrics(relay.ws())
 }
 
 fn eventually_is(relay: &Relay, series: &str, expected: f64) {
@@ -226,22 +221,4 @@ fn eventually_is(relay: &Relay, series: &str, expected: f64) {
 
 fn has(text: &str, name: &str) -> bool {
     text.lines().any(|line| line.starts_with(name))
-}
-
-/// The value of one series, by its name and labels as they are written.
-fn value(text: &str, series: &str) -> f64 {
-    let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("no series {series} in:\n{text}")).parse().unwrap()
-}
-
-/// Status and body of a GET.
-fn get(relay: SocketAddr, path: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect_timeout(&relay, WAIT).unwrap();
-    stream.set_read_timeout(Some(WAIT)).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n").unwrap();
-    let mut response = String::new();
-    stream.read_to_string(&mut response).unwrap();
-    let (head, body) = response.split_once("\r\n\r\n").unwrap();
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    (status, body.to_owned())
 }

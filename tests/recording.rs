@@ -14,7 +14,7 @@ use common::pbx::{Invite, Pbx, PbxCall};
 use common::relay::Relay;
 use common::temp::TempDir;
 use common::ws::WsClient;
-use common::{recording, rtp_end, scene};
+use common::{free_ports, recording, rtp_end, scene};
 use jiff::{ToSpan, Zoned};
 use testkit::{g711, tone};
 
@@ -144,13 +144,40 @@ fn calls_at_once_have_files_of_their_own_even_with_names_alike() {
 }
 
 #[test]
-fn killed_relay_leaves_a_readable_file_that_lacks_at_most_its_last_second() {
-    // At four moments of the second, because what is lost depends on when the file was written last.
-    thread::scope(|scope| {
-        for n in 0..4 {
-            scope.spawn(move || assert_survives_a_kill(Duration::from_millis(1500 + 250 * n)));
+fn killed_relay_leaves_readable_files_that_lack_at_most_their_last_second() {
+    const CALLS: u16 = 20;
+    const FRAMES: usize = 150;
+    let base = free_ports(4 * CALLS);
+    let (first, last) = (base.to_string(), (base + 4 * CALLS - 1).to_string());
+    let mut relay = Relay::start(&[("RTP_PORT_START", &first), ("RTP_PORT_END", &last)]);
+    let pbx = Pbx::new();
+    let spoken: Vec<Vec<u8>> = (0..CALLS).map(|n| recording::unrepeated_ulaw(n.into(), 3)).collect();
+    let invite = || Invite { listen: false, ..Invite::default() };
+    let mut calls: Vec<PbxCall> = (0..CALLS).map(|_| pbx.call(relay.sip(), invite())).collect();
+    // What is lost depends on when a file was written last: they begin 40 ms apart, so that the kill comes at all moments
+    // of their seconds.
+    let start = Instant::now();
+    for frame in 0..FRAMES {
+        rtp_end::pace(start + Duration::from_millis(20 * frame as u64));
+        for (n, call) in calls.iter_mut().enumerate().filter(|(n, _)| frame >= 2 * n) {
+            let said = &spoken[n][(frame - 2 * n) * 160..][..160];
+            let packet = call.rtp.stream().packet(said);
+            call.rtp.send_raw(&packet.to_bytes());
         }
-    });
+    }
+    relay.signal("KILL");
+    relay.wait_exit(common::WAIT);
+    let files = recording::list(&relay.recordings());
+    assert_eq!(files.len(), usize::from(CALLS), "{files:?}");
+    for (n, call) in calls.iter().enumerate() {
+        let file = files.iter().find(|f| f.to_string_lossy().contains(&call.call_id()[..8])).unwrap();
+        let sent = g711::decode_ulaw(&spoken[n][..(FRAMES - 2 * n) * 160]);
+        let found =
+            recording::compare(&sent, &recording::read_mono_8k(file)).expect("what was said is in the file");
+        assert_eq!((found.skipped, found.tail), (0, 0), "call {n}: {found:?}");
+        let lacking = Duration::from_millis((sent.len() - found.equal) as u64 / 8);
+        assert!(lacking <= Duration::from_millis(1000), "call {n}: {lacking:?} are missing");
+    }
 }
 
 #[test]
@@ -176,29 +203,6 @@ fn folders_are_made_and_old_recordings_removed_at_start() {
     let relay = Relay::start_in(kept, &[("MAX_RECORDING_AGE_DAYS", "9"), ("OUTPUT_DIR", "audio")]);
     assert!(relay.recordings().join("old.wav").exists());
     assert!(relay.dir().join("audio/transcode").is_dir() && !relay.dir().join("output").exists());
-}
-
-/// Speaks for `time`, kills the relay in mid-speech, and reads what is on disk.
-fn assert_survives_a_kill(time: Duration) {
-    let mut relay = Relay::start(&[]);
-    let mut call = Pbx::new().call(relay.sip(), Invite::default());
-    let spoken = recording::unrepeated_ulaw(9, 4);
-    let start = Instant::now();
-    for (n, frame) in spoken.chunks(160).take((time.as_millis() / 20) as usize).enumerate() {
-        rtp_end::pace(start + Duration::from_millis(20 * n as u64));
-        let packet = call.rtp.stream().packet(frame);
-        call.rtp.send_raw(&packet.to_bytes());
-    }
-    relay.signal("KILL");
-    relay.wait_exit(common::WAIT);
-    let sent = g711::decode_ulaw(&spoken[..time.as_millis() as usize * 8]);
-    let files = recording::list(&relay.recordings());
-    assert_eq!(files.len(), 1, "{files:?}");
-    let recorded = recording::read_mono_8k(&files[0]);
-    let found = recording::compare(&sent, &recorded).expect("what was said is in the file");
-    assert_eq!((found.skipped, found.tail), (0, 0), "{found:?}");
-    let lacking = Duration::from_millis((sent.len() - found.equal) as u64 / 8);
-    assert!(lacking <= Duration::from_millis(1000), "killed after {time:?}: {lacking:?} are missing");
 }
 
 /// All of `sent`, after some silence, and nothing else.

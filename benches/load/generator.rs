@@ -10,8 +10,14 @@ use mio::{Events, Interest, Poll, Token};
 
 use crate::agent::{Agent, Line};
 use crate::media::Media;
-use crate::relay::Relay;
 use crate::signalling::Signalling;
+
+/// The two ends of a relay.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    pub sip: SocketAddr,
+    pub ws: SocketAddr,
+}
 
 pub struct Generator {
     poll: Poll,
@@ -26,8 +32,8 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// `calls` callers, with audio for each where `audio` is set, and `clients` agents that share the calls.
-    pub fn new(relay: &Relay, run: u32, calls: usize, clients: usize, audio: bool) -> Self {
+    /// `calls` callers of a relay, with audio for each where `audio` is set, and `clients` agents that share the calls.
+    pub fn new(relay: Addresses, run: u32, calls: usize, clients: usize, audio: bool) -> Self {
         let poll = Poll::new().expect("the system has a readiness queue");
         let mut signalling = Signalling::new(CALLER_IP, relay.sip, run, calls);
         let mut media = Media::new(CALLER_IP, if audio { calls } else { 0 });
@@ -147,7 +153,7 @@ pub fn idle_media() -> (StdUdpSocket, SocketAddr) {
 }
 
 /// An address of its own, so that thousands of ports disturb nothing else on this machine.
-const CALLER_IP: &str = "127.0.0.20";
+pub const CALLER_IP: &str = "127.0.0.20";
 const SIP: usize = 0;
 const AGENTS: usize = 1;
 const RTP: usize = 1000;

@@ -58,7 +58,7 @@ fn main() {
 fn media_step(options: &Options, run: u32, calls: u32) {
     let relay = Relay::start(options);
     let count = calls as usize;
-    let mut generator = Generator::new(&relay, run, count, options.clients as usize, true);
+    let mut generator = Generator::new(relay.addresses, run, count, options.clients as usize, true);
     generator.run_until(Instant::now() + SETTLE);
     let idle_kib = relay.usage.resident_kib();
 
@@ -108,7 +108,7 @@ fn media_step(options: &Options, run: u32, calls: u32) {
 fn set_up_step(options: &Options, run: u32, rate: u32) {
     let relay = Relay::start(options);
     let count = rate as usize * options.seconds().as_secs() as usize;
-    let mut generator = Generator::new(&relay, run, count, options.clients as usize, false);
+    let mut generator = Generator::new(relay.addresses, run, count, options.clients as usize, false);
     generator.run_until(Instant::now() + SETTLE);
     let (_idle, media) = idle_media();
     let idle_kib = relay.usage.resident_kib();

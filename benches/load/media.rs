@@ -213,7 +213,7 @@ impl Leg {
         socket.set_nonblocking(true)?;
         let mut datagram = [0; HEADER + SAMPLES];
         datagram[0] = 0x80;
-        datagram[8..12].copy_from_slice(&(0x10ad_0000 + u32::from(port)).to_be_bytes());
+        datagram[8..12].copy_from_slice(&ssrc(port).to_be_bytes());
         Ok(Self {
             address: socket.local_addr()?,
             socket: UdpSocket::from_std(socket),
@@ -270,6 +270,11 @@ impl Leg {
         }
         self.newest = self.newest.max(number);
     }
+}
+
+/// The stream of the caller at this port.
+pub fn ssrc(port: u16) -> u32 {
+    0x10ad_0000 + u32::from(port)
 }
 
 fn in_window(window: Option<Window>, time: u64) -> bool {

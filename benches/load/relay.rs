@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
+use crate::generator::Addresses;
 use crate::options::Options;
 use crate::usage::Usage;
 
@@ -15,8 +16,7 @@ pub const RELAY_IP: &str = "127.0.0.10";
 
 pub struct Relay {
     child: Child,
-    pub sip: SocketAddr,
-    pub ws: SocketAddr,
+    pub addresses: Addresses,
     pub usage: Usage,
     totals: Arc<Mutex<Totals>>,
     folder: PathBuf,
@@ -76,8 +76,9 @@ impl Relay {
         });
         let sip = address(&lines, "SIP Server started on ");
         let ws = address(&lines, "WebSocket Server started on ");
+        let addresses = Addresses { sip, ws };
         let usage = Usage::of(relay_process(child.id()));
-        Self { child, sip, ws, usage, totals, folder }
+        Self { child, addresses, usage, totals, folder }
     }
 
     /// Ends the relay in order and returns what it said.

@@ -113,6 +113,10 @@ fn notes(generator: &Generator, totals: &Totals) {
             totals.send_errors, totals.lost
         ));
     }
+    let up = generator.signalling.counts.up as u64;
+    if totals.calls > 0 && totals.calls < up {
+        notes.push(format!("the relay's own figures are of {} calls: it left log lines out", totals.calls));
+    }
     if let Some(warning) = &totals.first_warning {
         notes.push(format!("{} warnings, the first: {warning}", totals.warnings));
     }

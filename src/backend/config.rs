@@ -7,13 +7,14 @@ use std::{
     time::Duration,
 };
 
+use audio::speech::BargeInMode;
 use model::audio::Codec;
 use sip::{AuthServer, Timers};
 
 use super::BackendError;
 use crate::{
     config::route_source,
-    engine::{self, Admission, EngineSettings, MediaAddress},
+    engine::{self, Admission, Attention, EngineSettings, Hearing, MediaAddress},
     relay::{message::RtpForm, rtp_ports::RtpPorts},
 };
 
@@ -88,6 +89,15 @@ pub struct BargeInConfig {
     pub min_speech: Duration,
     /// Stop playback then. Default true.
     pub auto_cancel: bool,
+}
+
+impl BargeInConfig {
+    /// What callers are listened to for. Playback is stopped by its session, which knows what else it was to play.
+    fn hearing(self) -> Hearing {
+        let mode = BargeInMode::Rms(self.rms);
+        let barge_in = audio::speech::BargeInConfig { mode, min_speech: self.min_speech, ignore_tones: true };
+        Hearing { attention: Attention::Always, barge_in, auto_clear: false, ..Hearing::default() }
+    }
 }
 
 impl Default for BargeInConfig {
@@ -175,6 +185,7 @@ impl SipBackendConfig {
             ports,
             call,
             media,
+            hearing: self.barge_in.hearing(),
             max_calls: (self.max_sessions > 0).then_some(self.max_sessions),
             admission: Some(admission),
             form: RtpForm::Samples(None),

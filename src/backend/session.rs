@@ -3,91 +3,16 @@
 //! A cheap handle: every clone is the same session. It outlives its call, and then says how it ended.
 
 use std::{
-    collections::BTreeMap,
     fmt,
-    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Instant, SystemTime},
 };
-
-use std::sync::Arc;
 
 use model::{audio::SampleRate, call::EndReason};
 use tokio::sync::watch;
 
-use super::playback::Playback;
+use super::{Metadata, SessionState, playback::Playback};
 use crate::relay::message::CallHandle;
-
-/// How a session stands.
-///
-/// ```
-/// # use sip_relay::backend::SessionState;
-/// assert_eq!(SessionState::Active.to_string(), "active");
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum SessionState {
-    /// Ringing: not answered yet.
-    Connecting,
-    /// Answered; audio flows.
-    Active,
-    /// The far end holds the call.
-    Paused,
-    /// Over, for good.
-    Ended,
-}
-
-impl SessionState {
-    /// `connecting`, `active`, `paused` or `ended`.
-    pub const fn value(self) -> &'static str {
-        match self {
-            Self::Connecting => "connecting",
-            Self::Active => "active",
-            Self::Paused => "paused",
-            Self::Ended => "ended",
-        }
-    }
-}
-
-impl fmt::Display for SessionState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.value())
-    }
-}
-
-/// What is known by name about a session, or said by name about a wish.
-///
-/// ```
-/// use sip_relay::backend::Metadata;
-///
-/// let metadata = Metadata::from([("session_id", "s1")]);
-/// assert_eq!(metadata.get("session_id"), Some("s1"));
-/// assert_eq!(metadata.get("room_id"), None);
-/// ```
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Metadata(BTreeMap<String, String>);
-
-impl Metadata {
-    /// The value of a name.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
-    }
-
-    /// Sets the value of a name.
-    pub fn insert(&mut self, name: impl Into<String>, value: impl Into<String>) {
-        self.0.insert(name.into(), value.into());
-    }
-
-    /// All names and values, in order of the names.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
-    }
-}
-
-impl<N: Into<String>, V: Into<String>, const COUNT: usize> From<[(N, V); COUNT]> for Metadata {
-    fn from(pairs: [(N, V); COUNT]) -> Self {
-        Self(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
-    }
-}
 
 /// One call. Every clone is the same session.
 ///
@@ -311,10 +236,11 @@ impl VoiceSession {
 
     /// It is over. True if the program is to be told.
     pub(super) fn end(&self, reason: EndReason) -> bool {
-        self.0.playback.end();
         // A call ends once.
         let _ = self.0.ended.set(reason);
         self.0.state.send_modify(|state| *state = SessionState::Ended);
+        // Whoever finds playback over finds the session ended.
+        self.0.playback.end();
         let place = self.place();
         place.announced && !place.leaving
     }

@@ -243,6 +243,7 @@ impl Settings {
             ports: ports.starting_anywhere(),
             call,
             media: session_config(true),
+            hearing: Default::default(),
             max_calls: None,
             admission: Some(admission),
             form: RtpForm::Samples(None),

@@ -66,8 +66,16 @@ use crate::{
 /// ends, the registration is given up and the sockets are closed, all in the background; a callback that holds a clone
 /// keeps the client alive until it is removed.
 ///
-/// The async functions work in every runtime, tokio or not, and outside of one; dropping their futures leaves nothing
-/// half done.
+/// The async functions work in every runtime, tokio or not; outside of one, [`blocking`] waits for them. Dropping their
+/// futures leaves nothing half done.
+///
+/// ```
+/// use sip_relay::client::{CallState, SimpleSipClient};
+///
+/// let client = SimpleSipClient::new("1001", "secret", "pbx.example.com:5080");
+/// assert_eq!(client.call_state(), CallState::Idle);
+/// assert!(client.send_audio(&[0; 320]).is_err(), "it is not connected");
+/// ```
 #[derive(Clone)]
 pub struct SimpleSipClient {
     handle: Arc<Handle>,

@@ -32,6 +32,7 @@ pub use self::{
     dtmf::DtmfEvent,
 };
 pub use crate::relay::{
+    rtp_session::{Attention, Hearing},
     sip_listener::Trunk,
     switchboard::{Admission, MediaAddress},
 };
@@ -41,7 +42,7 @@ use crate::{
         call::CallSettings,
         message::{CallHandle, ClientId, DialOptions, Dismiss, RtpForm, Shutdown},
         rtp_ports::RtpPorts,
-        rtp_session::{Hearing, MediaSettings},
+        rtp_session::MediaSettings,
         sip_listener::{Door, Peers},
         stack::{Stack, bind_sip},
         switchboard::{Switchboard, SwitchboardSettings},
@@ -74,6 +75,8 @@ pub struct EngineSettings {
     pub call: CallSettings,
     /// The habits of their media.
     pub media: rtp::SessionConfig,
+    /// What is heard of callers besides their audio.
+    pub hearing: Hearing,
     /// Calls at once; `None`: as many as there are ports.
     pub max_calls: Option<usize>,
     /// Who else decides about inbound calls.
@@ -180,7 +183,7 @@ impl Engine {
             call,
             media: Arc::new(MediaSettings {
                 session: settings.media,
-                hearing: Hearing::default(),
+                hearing: settings.hearing,
                 stereo: false,
             }),
             insider: Some(agent::introduction(client, &agent, form)),
@@ -304,6 +307,7 @@ mod tests {
             ports: RtpPorts::new(HOST, start, end, 2).expect("a range"),
             call: call_settings(vec![Codec::G722, Codec::Pcmu], answer),
             media: session_config(true),
+            hearing: Hearing::default(),
             max_calls: None,
             admission: None,
             form: RtpForm::Samples(None),

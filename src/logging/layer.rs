@@ -1,14 +1,15 @@
 //! `LineLayer` turns an event and the spans around it into one line and hands it to the writers.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use jiff::Zoned;
-use tracing::{Event, Level, Subscriber, span};
+use tracing::{Event, Level, Metadata, Subscriber, span};
 use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 
 use super::{
     line::{self, Fields},
     pii,
+    throttle::Throttle,
     writer::Writer,
 };
 
@@ -18,11 +19,22 @@ struct SpanFields(String);
 pub(super) struct LineLayer {
     writers: Vec<Writer>,
     mask: bool,
+    throttle: Throttle,
 }
 
 impl LineLayer {
     pub(super) fn new(writers: Vec<Writer>, mask: bool) -> Self {
-        Self { writers, mask }
+        Self { writers, mask, throttle: Throttle::default() }
+    }
+
+    fn write(&self, metadata: &Metadata<'_>, message: &str) {
+        let path = metadata.file().unwrap_or(metadata.target());
+        let number = metadata.line().unwrap_or(0);
+        let line: Arc<str> =
+            line::format_line(&Zoned::now(), *metadata.level(), message, path, number).into();
+        for writer in &self.writers {
+            writer.send(line.clone());
+        }
     }
 
     /// Whether a line of this level may show personal data.
@@ -50,8 +62,13 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LineLayer {
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let metadata = event.metadata();
+        let Some(withheld) = self.throttle.admit(metadata, Instant::now()) else { return };
+        if withheld > 0 {
+            self.write(metadata, &format!("too many lines like the next one, not logged={withheld}"));
+        }
         let mut fields = Fields::default();
-        pii::with_shown(self.shows(*event.metadata().level()), || event.record(&mut fields));
+        pii::with_shown(self.shows(*metadata.level()), || event.record(&mut fields));
         let mut message = fields.message;
         for span in context.event_scope(event).into_iter().flat_map(|scope| scope.from_root()) {
             if let Some(SpanFields(text)) = span.extensions().get() {
@@ -59,14 +76,6 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LineLayer {
             }
         }
         message.push_str(&fields.rest);
-
-        let metadata = event.metadata();
-        let path = metadata.file().unwrap_or(metadata.target());
-        let number = metadata.line().unwrap_or(0);
-        let line: Arc<str> =
-            line::format_line(&Zoned::now(), *metadata.level(), &message, path, number).into();
-        for writer in &self.writers {
-            writer.send(line.clone());
-        }
+        self.write(metadata, &message);
     }
 }

@@ -16,7 +16,7 @@ use tracing::{debug, info, warn};
 use super::{
     phone::{Behaviour, Phone, Step},
     sound,
-    voice::{Ear, Voice, VoiceCommand, VoiceEvent, VoiceNews},
+    voice::{Voice, VoiceCommand, VoiceEvent, VoiceNews},
     wire::SipWire,
 };
 use crate::{
@@ -194,7 +194,7 @@ impl Exchange {
         };
         let Ready { lease, negotiator, agreed, answer } = ready;
         let owner = ctx.address().recipient();
-        let voice = match Voice::new(call, owner, lease, agreed, Ear::Deaf) {
+        let voice = match Voice::new(call, owner, lease, agreed) {
             Ok(voice) => voice.start().recipient(),
             Err(error) => {
                 warn!(%error, "test line: RTP sockets");
@@ -291,7 +291,6 @@ impl Handler<VoiceEvent> for Exchange {
         let step = match news {
             VoiceNews::Said => line.phone.said(),
             VoiceNews::Lost => Some(Step::HangUp),
-            VoiceNews::Closed(_) => None,
         };
         self.step(call, step, ctx);
         self.drain(ctx);

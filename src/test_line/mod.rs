@@ -2,11 +2,12 @@
 //!
 //! It stands where a PBX would: it has UDP sockets of its own on loopback and speaks real SIP and RTP, on the same cores
 //! as the relay. In: INVITEs; the last digits of the number choose what happens ([`ENDINGS`]). Out: answers, audio. It
-//! knows nothing of the relay that calls it. [`TestCall`] is the same telephone the other way round: it places a call.
+//! knows nothing of the relay that calls it. [`TestCall`] goes the other way round: it places a call, with the library's
+//! client.
 //!
 //! ```text
 //!   SIP ─UDP─▶ Exchange ── VoiceCommand ──▶ Voice ◀─UDP─ RTP        phone: what a number does, pure
-//!              (or Caller) ◀── VoiceEvent ── (1 a call)              hearing, echo: what is done with audio, pure
+//!                       ◀── VoiceEvent ── (1 a call)              echo: what is done with audio, pure
 //! ```
 
 mod caller;

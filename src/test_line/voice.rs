@@ -1,7 +1,7 @@
 //! `Voice` owns the RTP and RTCP sockets of one call of the telephone: it speaks, and hears.
 //!
-//! In: datagrams, [`VoiceCommand`]. Out: paced RTP, [`VoiceEvent`] to the owner of the call. What is heard is ignored,
-//! echoed or judged ([`Ear`]). Knows nothing of SIP; what RTP requires, the core decides.
+//! In: datagrams, [`VoiceCommand`]. Out: paced RTP, [`VoiceEvent`] to the owner of the call. What is heard is ignored
+//! or echoed. Knows nothing of SIP; what RTP requires, the core decides.
 
 use std::{io, net::SocketAddr, rc::Rc, sync::Arc, time::Instant};
 
@@ -16,11 +16,7 @@ use sip::{CallKey, sdp::Agreed};
 use tokio::net::UdpSocket;
 use tracing::debug;
 
-use super::{
-    echo::Echo,
-    hearing::{Heard, Hearing},
-    sound::Speaker,
-};
+use super::{echo::Echo, sound::Speaker};
 use crate::relay::{
     io::{Alarm, AlarmRang, Readable, ReadableStream},
     random_u64,
@@ -58,19 +54,6 @@ pub enum VoiceNews {
     Said,
     /// Nothing is heard any more, or the voice is gone: the call must end.
     Lost,
-    /// Closed. This is what an ear that judges has heard.
-    Closed(Heard),
-}
-
-/// What is done with what is heard.
-#[derive(Debug)]
-pub enum Ear {
-    /// Nothing.
-    Deaf,
-    /// It is played.
-    Echo,
-    /// It is judged.
-    Judge(Hearing),
 }
 
 /// See the module's documentation.
@@ -80,7 +63,8 @@ pub struct Voice {
     sockets: Sockets,
     alarm: Alarm,
     session: Session,
-    ear: Ear,
+    /// What is heard is played.
+    echoes: bool,
     agreed: Agreed,
     pcm: Vec<i16>,
     buffer: Box<[u8]>,
@@ -101,7 +85,6 @@ impl Voice {
         owner: Recipient<VoiceEvent>,
         lease: PortLease,
         agreed: Agreed,
-        ear: Ear,
     ) -> io::Result<Self> {
         let PortLease { rtp, rtcp, claim } = lease;
         let sockets = Sockets {
@@ -122,7 +105,7 @@ impl Voice {
             sockets,
             alarm: Alarm::new(),
             session,
-            ear,
+            echoes: false,
             agreed,
             pcm: Vec::new(),
             buffer: vec![0; MAX_DATAGRAM].into_boxed_slice(),
@@ -171,7 +154,7 @@ impl Voice {
                 Output::Event(Event::Audio { payload_type, payload, .. }) => {
                     self.hear(payload_type, &payload, now);
                 }
-                Output::Event(Event::Dtmf { digit, duration }) if matches!(self.ear, Ear::Echo) => {
+                Output::Event(Event::Dtmf { digit, duration }) if self.echoes => {
                     // Where the caller did not agree to telephone events there is nothing to send back.
                     let _ = self.session.send_dtmf(now, digit.encode_utf8(&mut [0; 4]), duration);
                 }
@@ -197,12 +180,10 @@ impl Voice {
     fn hear(&mut self, payload_type: u8, payload: &[u8], now: Instant) {
         let accepted = self.agreed.accept.iter().find(|(accepted, _)| *accepted == payload_type);
         let Some(&(_, codec)) = accepted else { return };
-        self.pcm.clear();
-        Decoder::new(codec).decode(payload, &mut self.pcm);
-        match &mut self.ear {
-            Ear::Deaf => {}
-            Ear::Judge(hearing) => hearing.hear(&self.pcm),
-            Ear::Echo => self.echo(codec, payload, now),
+        if self.echoes {
+            self.pcm.clear();
+            Decoder::new(codec).decode(payload, &mut self.pcm);
+            self.echo(codec, payload, now);
         }
     }
 
@@ -249,8 +230,6 @@ impl Voice {
         self.session.close(now);
         self.drain(now);
         self.closed = true;
-        let heard = if let Ear::Judge(hearing) = &self.ear { hearing.heard() } else { Heard::default() };
-        self.tell(VoiceNews::Closed(heard));
     }
 }
 
@@ -306,7 +285,7 @@ impl Handler<VoiceCommand> for Voice {
         let now = Instant::now();
         match command {
             VoiceCommand::Say(pcm) => self.say(&pcm, now),
-            VoiceCommand::Echo => self.ear = Ear::Echo,
+            VoiceCommand::Echo => self.echoes = true,
             VoiceCommand::Change(agreed) => self.change(*agreed, now),
             VoiceCommand::Close => {
                 self.close(now);

@@ -46,15 +46,6 @@ impl SipWire {
         (ReadableStream::new(self.socket.clone(), 0), self.alarm.stream())
     }
 
-    /// When the runtime, which has just got to know the socket, lets it send: a datagram before that is lost.
-    pub fn writable(&self) -> impl Future<Output = ()> + use<> {
-        let socket = self.socket.clone();
-        async move {
-            // An error shows in the first datagram that is sent.
-            let _ = socket.writable().await;
-        }
-    }
-
     /// Gives the next datagram to the core; false when there is none now.
     pub fn receive(&mut self) -> bool {
         match self.socket.try_recv_from(&mut self.buffer) {

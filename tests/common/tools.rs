@@ -20,7 +20,8 @@ pub fn find(names: &[&str]) -> Option<Vec<PathBuf>> {
     None
 }
 
-fn which(name: &str) -> Option<PathBuf> {
+/// The path of one program, if it is installed.
+pub fn which(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let system = ["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from);
     std::env::split_paths(&path).chain(system).map(|dir| dir.join(name)).find(|file| file.is_file())

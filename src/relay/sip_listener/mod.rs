@@ -42,6 +42,7 @@ use super::{
         SipCensusRequest, SipCommand, SipDrained, SipEvent, TransferProgress, TransferTarget,
     },
     registration::Registrar,
+    switchboard::RETRY_AFTER,
 };
 use crate::{
     http::{Part, Readiness, Up},
@@ -58,6 +59,7 @@ pub struct SipListener {
     peers: Peers,
     registrar: Registrar,
     refused: u64,
+    turned_away: u64,
     switchboard: Recipient<IncomingCall>,
     routes: Routes,
     draining: Option<Recipient<SipDrained>>,
@@ -87,6 +89,7 @@ impl SipListener {
             peers,
             registrar: Registrar::new(registration, metrics.clone()),
             refused: 0,
+            turned_away: 0,
             switchboard,
             routes: Routes::new(&metrics),
             draining: None,
@@ -185,12 +188,27 @@ impl SipListener {
     }
 
     fn announce(&mut self, incoming: Incoming) {
-        let id = self.routes.announced(incoming.call, &incoming.sip_call_id);
+        let Some(id) = self.routes.announced(incoming.call, &incoming.sip_call_id) else {
+            return self.overloaded(incoming.call);
+        };
         let phone = phone_of(&incoming.from);
         info!(call_id = %id, from = %Pii(&phone), peer = %incoming.source, "inbound call");
         let Incoming { sip_call_id, from, to, offer, headers, source, .. } = incoming;
         let invite = Arc::new(Invite { sip_call_id, from: from.uri, to: to.uri, headers, source });
         self.switchboard.do_send(IncomingCall { id, phone, offer, invite });
+    }
+
+    /// More calls arrive than can be made: refused here, without a word to the switchboard.
+    fn overloaded(&mut self, call: CallKey) {
+        self.turned_away += 1;
+        self.metrics.calls.refused(Direction::Inbound, "overload");
+        if self.turned_away.is_power_of_two() {
+            warn!(refused = self.turned_away, "more inbound calls than can be made");
+        }
+        let rejection = Rejection { retry_after: Some(RETRY_AFTER), ..Rejection::new(503) };
+        if let Err(error) = self.endpoint.reject(Instant::now(), call, rejection) {
+            debug!(%error, "the INVITE is over");
+        }
     }
 
     fn settle(&mut self) {
@@ -395,3 +413,94 @@ fn is_lasting(error: &io::Error) -> bool {
 const MAX_DATAGRAM: usize = 65_535;
 /// Datagrams read in one turn, so that commands get theirs.
 const MAX_BATCH: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use testkit::{message::Message, phone::Phone, sdp};
+
+    use super::{super::stack::bind_sip, routes::MAX_CALLS_PENDING, *};
+
+    /// Stands in for a switchboard that is busy with something else: it notes what comes.
+    #[derive(Default)]
+    struct Busy(Vec<CallId>);
+
+    impl Actor for Busy {
+        type Context = Context<Self>;
+    }
+
+    impl Handler<IncomingCall> for Busy {
+        type Result = ();
+
+        fn handle(&mut self, incoming: IncomingCall, _: &mut Context<Self>) {
+            self.0.push(incoming.id);
+        }
+    }
+
+    #[derive(actix::Message)]
+    #[rtype(result = "Vec<CallId>")]
+    struct Waiting;
+
+    impl Handler<Waiting> for Busy {
+        type Result = Vec<CallId>;
+
+        fn handle(&mut self, _: Waiting, _: &mut Context<Self>) -> Vec<CallId> {
+            self.0.clone()
+        }
+    }
+
+    /// A telephone that calls and reads what it is answered.
+    struct Caller {
+        socket: UdpSocket,
+        phone: Phone,
+        relay: SocketAddr,
+    }
+
+    impl Caller {
+        async fn call(&mut self) -> Message {
+            let invite = self.phone.call(&format!("sip:1@{}", self.relay)).invite();
+            let invite = invite.sdp(&sdp::audio(([127, 0, 0, 1], 4000).into(), &[0]));
+            self.socket.send_to(&invite.to_bytes(), self.relay).await.expect("loopback");
+            self.next().await
+        }
+
+        async fn next(&mut self) -> Message {
+            let mut buffer = [0; 2048];
+            let length = self.socket.recv(&mut buffer).await.expect("loopback");
+            Message::parse(&buffer[..length]).expect("SIP")
+        }
+    }
+
+    #[actix::test]
+    async fn calls_that_nobody_takes_are_refused_at_the_door_beyond_a_limit() {
+        let metrics = Arc::new(Metrics::new());
+        let socket = bind_sip(([127, 0, 0, 1], 0).into()).expect("loopback");
+        let relay = socket.local_addr().expect("it is bound");
+        let endpoint = Endpoint::new(sip::EndpointConfig::new(relay), [7; 32]);
+        let door = Door { trunk: None, peers: Peers::new(Vec::new(), None), registration: None };
+        let switchboard = Busy::default().start();
+        let incoming = switchboard.clone().recipient();
+        let listener =
+            SipListener::new(socket, endpoint, door, incoming, metrics.clone(), &Readiness::default());
+        let listener = listener.expect("a runtime with I/O").start();
+
+        let socket = UdpSocket::bind("127.0.0.1:0").await.expect("loopback");
+        let address = socket.local_addr().expect("it is bound");
+        let mut caller = Caller { socket, phone: Phone::new(1, "0912", address), relay };
+        for n in 0..MAX_CALLS_PENDING {
+            assert_eq!(caller.call().await.status(), Some(100), "call {n}");
+        }
+        assert_eq!(caller.call().await.status(), Some(100), "in any case, at once");
+        let refused = caller.next().await;
+        assert_eq!((refused.status(), refused.header("Retry-After")), (Some(503), Some("5")));
+        let counted = r#"sip_relay_calls_refused_total{direction="inbound",reason="overload"} 1"#;
+        assert!(metrics.encode().contains(counted), "{}", metrics.encode());
+
+        // One of them leaves the queue: there is room for another.
+        let waiting = switchboard.send(Waiting).await.expect("it runs");
+        assert_eq!(waiting.len(), MAX_CALLS_PENDING);
+        let action = SipAction::Refuse { status: 486, retry_after: None };
+        listener.do_send(SipCommand { call: waiting[0].clone(), action });
+        assert_eq!(caller.next().await.status(), Some(486));
+        assert_eq!(caller.call().await.status(), Some(100));
+    }
+}

@@ -20,6 +20,8 @@ use crate::metrics::Metrics;
 pub struct Routes {
     routes: HashMap<CallKey, Route>,
     keys: HashMap<CallId, CallKey>,
+    /// Calls that are being made: announced to the switchboard, and neither there nor refused yet.
+    pending: usize,
     dropped: Counter,
 }
 
@@ -40,7 +42,8 @@ enum RouteListener {
 impl Routes {
     /// No calls.
     pub fn new(metrics: &Metrics) -> Self {
-        Self { routes: HashMap::new(), keys: HashMap::new(), dropped: metrics.drops.sip_events.clone() }
+        let dropped = metrics.drops.sip_events.clone();
+        Self { routes: HashMap::new(), keys: HashMap::new(), pending: 0, dropped }
     }
 
     /// Calls in either table.
@@ -53,15 +56,19 @@ impl Routes {
         self.keys.get(id).copied()
     }
 
-    /// An inbound call that is being made. Two dialogs may share a Call-ID (a call that a proxy sends back to us); our
-    /// names may not.
-    pub fn announced(&mut self, key: CallKey, sip_call_id: &str) -> CallId {
+    /// An inbound call that is being made; `None` while too many are. Two dialogs may share a Call-ID (a call that a proxy
+    /// sends back to us); our names may not.
+    pub fn announced(&mut self, key: CallKey, sip_call_id: &str) -> Option<CallId> {
+        if self.pending >= MAX_CALLS_PENDING {
+            return None;
+        }
         let plain = CallId::from_sip_call_id(sip_call_id);
         let suffixed = (2..).map(|n| plain.with_suffix(n));
         let mut names = std::iter::once(plain.clone()).chain(suffixed);
         let id = names.find(|id| !self.keys.contains_key(id)).unwrap_or(plain);
         self.add(id.clone(), key, RouteListener::Pending(VecDeque::new()));
-        id
+        self.pending += 1;
+        Some(id)
     }
 
     /// An outbound call.
@@ -80,6 +87,7 @@ impl Routes {
         let listener = std::mem::replace(&mut route.listener, RouteListener::Attached(call.clone()));
         let mut over = false;
         if let RouteListener::Pending(waiting) = listener {
+            self.pending -= 1;
             for event in waiting {
                 over |= is_last(&event);
                 call.do_send(event);
@@ -113,6 +121,7 @@ impl Routes {
     pub fn forget(&mut self, key: CallKey) {
         if let Some(route) = self.routes.remove(&key) {
             self.keys.remove(&route.id);
+            self.pending -= usize::from(matches!(route.listener, RouteListener::Pending(_)));
         }
     }
 
@@ -130,3 +139,6 @@ fn is_last(event: &SipEvent) -> bool {
 
 /// Events kept for a call that is being made.
 const MAX_PENDING: usize = 16;
+/// Calls that may be in the making at once: what a third of a second brings when as many come as can be made. What comes
+/// beyond them would only wait in memory until its caller gives up.
+pub const MAX_CALLS_PENDING: usize = 500;

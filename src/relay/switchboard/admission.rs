@@ -196,4 +196,4 @@ fn unavailable(label: &'static str) -> Refusal {
 }
 
 /// What a refused caller is told to wait.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
+pub const RETRY_AFTER: Duration = Duration::from_secs(5);

@@ -21,7 +21,7 @@ use actix::{Actor, Context, Handler, Recipient, ResponseFuture};
 use model::{event::Event, id::CallId};
 use tracing::{info, warn};
 
-pub use self::guard::DialRules;
+pub use self::{admission::RETRY_AFTER, guard::DialRules};
 use self::{
     audience::{Audience, Client},
     guard::DialGuard,

@@ -3,7 +3,10 @@
 //! In: what the switchboard tells. Out: which call a command means, and which calls' audio the client gets. Pure but
 //! for the recipients that it keeps.
 
-use std::collections::HashMap;
+use std::{
+    collections::{HashMap, VecDeque},
+    time::{Duration, Instant},
+};
 
 use model::{call::Direction, command::Mode, id::CallId};
 
@@ -47,6 +50,8 @@ pub struct Calls {
     sequence: u64,
     /// A multi client that wants only the calls that it names.
     muted_by_default: bool,
+    /// The calls that ended lately, oldest first.
+    ended: VecDeque<(Instant, CallId)>,
 }
 
 impl Calls {
@@ -82,14 +87,30 @@ impl Calls {
     }
 
     /// A call is over. Returns the call that takes its place as focus: the one that came up last.
-    pub fn over(&mut self, id: &CallId) -> Option<CallId> {
-        self.calls.remove(id);
+    pub fn over(&mut self, id: &CallId, now: Instant) -> Option<CallId> {
+        if self.calls.remove(id).is_some() {
+            while self.ended.len() >= MAX_ENDED
+                || self.ended.front().is_some_and(|(at, _)| now - *at >= LATELY)
+            {
+                self.ended.pop_front();
+            }
+            self.ended.push_back((now, id.clone()));
+        }
         if self.focus.as_ref() != Some(id) {
             return None;
         }
         let up = self.calls.iter().filter(|(_, call)| call.told == Told::Up);
         self.focus = up.max_by_key(|(_, call)| call.up_order).map(|(id, _)| id.clone());
         self.focus.clone()
+    }
+
+    /// Whether a call ended so lately that its client may not know yet; without a name any (classic and hex only).
+    pub fn ended_lately(&self, named: Option<&CallId>, mode: Mode, now: Instant) -> bool {
+        let mut lately = self.ended.iter().rev().take_while(|(at, _)| now - *at < LATELY);
+        match named {
+            Some(named) => lately.any(|(_, id)| id == named),
+            None => mode != Mode::Multi && lately.next().is_some(),
+        }
     }
 
     /// Makes a call that is up the focus. False if it is not up.
@@ -165,6 +186,11 @@ impl Calls {
     }
 }
 
+/// Longer than it takes a client to hear of the end and to stop sending.
+const LATELY: Duration = Duration::from_secs(2);
+/// Calls that are remembered so long at most.
+const MAX_ENDED: usize = 4096;
+
 #[cfg(test)]
 mod tests {
     use actix::{Actor, Context, Handler};
@@ -222,10 +248,36 @@ mod tests {
             calls.up(&id(name));
         }
         assert_eq!(calls.focus(), Some(&id("c")));
-        assert_eq!(calls.over(&id("a")), None, "a call that is not the focus ends unnoticed");
-        assert_eq!(calls.over(&id("c")), Some(id("b")));
-        assert_eq!(calls.over(&id("b")), None);
+        let now = Instant::now();
+        assert_eq!(calls.over(&id("a"), now), None, "a call that is not the focus ends unnoticed");
+        assert_eq!(calls.over(&id("c"), now), Some(id("b")));
+        assert_eq!(calls.over(&id("b"), now), None);
         assert_eq!(calls.focus(), None);
+    }
+
+    #[actix::test]
+    async fn call_is_remembered_for_two_seconds_after_its_end() {
+        let mut calls = Calls::default();
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        for name in ["a", "b"] {
+            call(&mut calls, name, Direction::Inbound, "1");
+        }
+        calls.over(&id("unknown"), start);
+        assert!(!calls.ended_lately(None, Mode::Classic, start));
+        calls.over(&id("a"), start);
+        calls.over(&id("b"), at(1000));
+        assert!(calls.ended_lately(Some(&id("a")), Mode::Multi, at(1999)));
+        assert!(!calls.ended_lately(Some(&id("a")), Mode::Multi, at(2000)));
+        assert!(calls.ended_lately(Some(&id("b")), Mode::Multi, at(2000)));
+        assert!(calls.ended_lately(None, Mode::Hex, at(2999)));
+        assert!(!calls.ended_lately(None, Mode::Multi, at(1000)), "multi names its calls");
+        assert!(!calls.ended_lately(None, Mode::Hex, at(3000)));
+        for n in 0..=MAX_ENDED {
+            call(&mut calls, &n.to_string(), Direction::Inbound, "1");
+            calls.over(&id(&n.to_string()), at(4000));
+        }
+        assert_eq!(calls.ended.len(), MAX_ENDED);
     }
 
     #[actix::test]

@@ -1,5 +1,7 @@
 //! What a client's commands do: each finds its call, and hands the rest to the actor concerned.
 
+use std::time::Instant;
+
 use actix::Context;
 use bytes::Bytes;
 use model::{
@@ -102,8 +104,14 @@ impl WsClient {
         verb: &'static str,
         ctx: &mut Context<Self>,
     ) {
-        let Some(call) = self.calls.meant(call, self.mode) else { return self.no_such_call(verb, ctx) };
         let is_audio = matches!(media, AgentMedia::Audio { .. });
+        let Some(call) = self.calls.meant(call, self.mode) else {
+            // Audio may have been on its way when the call ended.
+            if !(is_audio && self.calls.ended_lately(call, self.mode, Instant::now())) {
+                self.no_such_call(verb, ctx);
+            }
+            return;
+        };
         let order = AgentOrder { client: self.id, media };
         if !is_audio {
             return call.handle.audio.do_send(order);

@@ -14,7 +14,7 @@ mod socket;
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient};
@@ -191,7 +191,7 @@ impl WsClient {
 
     /// The next focus is announced before its audio.
     fn over(&mut self, call: &CallId, ctx: &mut Context<Self>) {
-        let next = self.calls.over(call);
+        let next = self.calls.over(call, Instant::now());
         if let Some(call) = next.filter(|_| self.mode != Mode::Multi) {
             self.say(&Event::CallAns { call }, ctx);
             self.listen(None, ctx);
