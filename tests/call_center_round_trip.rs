@@ -136,33 +136,34 @@ fn failures_are_one_line_each_and_the_next_buffer_is_answered() {
     let server = &scene.server;
     let mut call = scene.call(0);
     let said = voice::speech(8000, 400, 1);
-    let failures: [(Stage, fn() -> Reply, &str); 7] = [
+    let failures = [
         (
             Stage::Transcription,
-            || Reply::error(401, "Incorrect API key: sk-test"),
+            Reply::error(401, "Incorrect API key: sk-test"),
             "speech to text: 401 Incorrect API key: ***",
         ),
         (
             Stage::Transcription,
-            || Reply::bytes("application/json", "{\"text\":"),
+            Reply::bytes("application/json", "{\"text\":"),
             "speech to text: unreadable answer",
         ),
         (
             Stage::Transcription,
-            || Reply::transcript("x").ending(Ending::Drop { after: 3 }),
+            Reply::transcript("x").ending(Ending::Drop { after: 3 }),
             "speech to text: connection",
         ),
-        (Stage::Chat, || Reply::error(401, "no such key"), "chat: 401 no such key"),
-        (Stage::Chat, || Reply::bytes("text/html", "<html>"), "chat: unreadable answer"),
-        (Stage::Speech, || Reply::error(400, "no such voice"), "text to speech: 400 no such voice"),
+        (Stage::Chat, Reply::error(401, "no such key"), "chat: 401 no such key"),
+        (Stage::Chat, Reply::bytes("text/html", "<html>"), "chat: unreadable answer"),
+        (Stage::Speech, Reply::error(400, "no such voice"), "text to speech: 400 no such voice"),
         (
             Stage::Speech,
-            || Reply::bytes("audio/wav", "noise"),
+            Reply::bytes("audio/wav", "noise"),
             "decoding: unreadable answer: unknown audio format",
         ),
     ];
+    let count = failures.len();
     for (stage, reply, line) in failures {
-        server.next(stage, reply());
+        server.next(stage, reply);
         call.rtp.send_pcm(&said);
         scene.center.expect_log(line);
         assert_eq!(scene.center.count_log(line), 1);
@@ -171,7 +172,7 @@ fn failures_are_one_line_each_and_the_next_buffer_is_answered() {
     server.expect(Stage::Speech, 3, LONG);
     let heard = || scene::loud(&call.rtp.arrivals(), 0);
     assert!(eventually(LONG, || heard().len() >= 7500), "{} samples", heard().len());
-    assert_eq!(scene.center.count_log("[ERROR]"), failures.len());
+    assert_eq!(scene.center.count_log("[ERROR]"), count);
     assert_eq!(scene.center.count_log("sk-test"), 0);
     scene.assert_no_files();
 }

@@ -24,7 +24,7 @@ pub struct Desk {
 
 enum Staff {
     Simple(AgentKind),
-    Services { config: CallCenterConfig, services: Arc<Services> },
+    Services { config: Box<CallCenterConfig>, services: Arc<Services> },
 }
 
 /// The services, and the folder for their files.
@@ -69,7 +69,7 @@ impl Desk {
             system_prompt: config.system_prompt.clone(),
             output_dir: loaded.output_dir.clone(),
         });
-        Ok(Self { staff: Staff::Services { config, services } })
+        Ok(Self { staff: Staff::Services { config: Box::new(config), services } })
     }
 
     /// Who talks in a call. `multi`: the relay has the words of multi mode, which taking turns needs.
