@@ -16,6 +16,7 @@
 //! any actor. `docs/architecture.md` has the rules, `docs/protocol.md` the contract with clients.
 
 pub mod backend;
+pub mod call_center;
 pub mod client;
 pub mod config;
 mod engine;

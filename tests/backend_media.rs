@@ -36,7 +36,7 @@ fn fifty_packets_are_fifty_frames_and_none_waits() {
     assert!(heard == g711::decode_ulaw(&g711::encode_ulaw(&sent)), "not the same samples");
     assert!(frames.is_sorted_by_key(|(frame, _)| frame.timestamp_ms));
     let span = frames[49].0.timestamp_ms - frames[0].0.timestamp_ms;
-    assert!((900..1100).contains(&span), "{span} ms");
+    assert!((800..1300).contains(&span), "{span} ms");
     end(served, call, session);
 }
 
@@ -123,7 +123,8 @@ fn bytes_are_paced_and_the_last_frame_is_filled_up() {
         assert_eq!(payload.len(), 160);
     }
     let span = packets[6].at - packets[0].at;
-    assert!((100..150).contains(&span.as_millis()), "{span:?} for 6 × 20 ms");
+    // A busy machine sends late and catches up; a burst would take less than a millisecond.
+    assert!((60..400).contains(&span.as_millis()), "{span:?} for 6 × 20 ms");
     // Without silence fill nothing follows.
     std::thread::sleep(Duration::from_millis(100));
     assert_eq!(call.rtp.arrivals().len(), 7);
@@ -266,7 +267,7 @@ fn stream_without_end_is_taken_ten_seconds_ahead() {
         tokio::time::timeout(Duration::from_millis(500), sent).await.expect_err("it does not end");
     });
     let taken = taken.load(std::sync::atomic::Ordering::Relaxed);
-    assert!((500..=560).contains(&taken), "{taken} frames of 20 ms");
+    assert!((500..=650).contains(&taken), "{taken} frames of 20 ms");
     assert!(served.run(served.backend.cancel_audio(&session)));
     end(served, call, session);
 }

@@ -13,7 +13,10 @@ use std::{
 };
 
 use model::{audio::Codec, mode::Mode};
-use sip_relay::config::{AnswerMode, Config, LoadError, Loaded, LostAction, SETTINGS};
+use sip_relay::config::{
+    AgentKind, AnswerMode, Config, ConversationMode, LoadError, Loaded, LoadedCallCenter, LostAction,
+    SETTINGS,
+};
 
 /// Name, a value that is not the default, what else must be set for it, and whether a configuration has taken it.
 type Case = (&'static str, &'static str, &'static [(&'static str, &'static str)], fn(&Config) -> bool);
@@ -92,6 +95,42 @@ const CASES: &[Case] = &[
             && c.files.greeting == Path::new("/srv/out/transcode/greeting.wav")
     }),
     ("GREETING_FILE", "/srv/hi.wav", &[], |c| c.files.greeting == Path::new("/srv/hi.wav")),
+    ("WS_URL", "wss://relay.example:8443/", &[], |c| c.call_center.ws_url == "wss://relay.example:8443"),
+    ("OPENAI_API_BASE", "http://127.0.0.1:1/v1/", &[("OPENAI_BASE_URL", "http://127.0.0.1:2/v1")], |c| {
+        c.call_center.services.stt == "http://127.0.0.1:1/v1"
+    }),
+    ("OPENAI_BASE_URL", "http://127.0.0.1:2/v1", &[], |c| {
+        c.call_center.services.tts == "http://127.0.0.1:2/v1"
+    }),
+    ("OPENAI_STT_BASE_URL", "http://127.0.0.1:3", &[("OPENAI_API_BASE", "http://127.0.0.1:1")], |c| {
+        (c.call_center.services.stt.as_str(), c.call_center.services.llm.as_str())
+            == ("http://127.0.0.1:3", "http://127.0.0.1:1")
+    }),
+    ("OPENAI_LLM_BASE_URL", "http://127.0.0.1:3", &[], |c| {
+        c.call_center.services.llm == "http://127.0.0.1:3"
+    }),
+    ("OPENAI_TTS_BASE_URL", "http://127.0.0.1:3", &[], |c| {
+        c.call_center.services.tts == "http://127.0.0.1:3"
+    }),
+    ("CALL_CENTER_MODE", "buffer", &[], |c| c.call_center.mode == ConversationMode::Buffer),
+    ("CALL_CENTER_TOOLS", "hang_up, transfer", &[], |c| c.call_center.tools == ["hang_up", "transfer"]),
+    ("CALL_CENTER_SILENCE_SECONDS", "0", &[], |c| c.call_center.silence.is_none()),
+    ("CALL_CENTER_SILENCE_PROMPT", "hello?", &[], |c| {
+        c.call_center.silence_prompt.as_deref() == Some("hello?")
+    }),
+    ("CALL_CENTER_FAREWELL", "bye", &[], |c| c.call_center.farewell.as_deref() == Some("bye")),
+    ("CALL_CENTER_APOLOGY", "sorry", &[], |c| c.call_center.apology.as_deref() == Some("sorry")),
+    ("CALL_CENTER_BUFFER_SIZE", "50", &[], |c| c.call_center.buffer_size == 50),
+    ("CALL_CENTER_LANGUAGE", "en", &[], |c| c.call_center.language == "en"),
+    ("CALL_CENTER_SYSTEM_PROMPT", "be brief", &[], |c| c.call_center.system_prompt == "be brief"),
+    ("CALL_CENTER_STT_MODEL", "s", &[], |c| c.call_center.stt_model == "s"),
+    ("CALL_CENTER_LLM_MODEL", "l", &[], |c| c.call_center.llm_model == "l"),
+    ("CALL_CENTER_TTS_MODEL", "t", &[], |c| c.call_center.tts_model == "t"),
+    ("CALL_CENTER_TTS_VOICE", "nova", &[], |c| c.call_center.tts_voice == "nova"),
+    ("CALL_CENTER_TTS_SPEED", "4", &[], |c| c.call_center.tts_speed == 4.0),
+    ("CALL_CENTER_VAD", "1", &[], |c| c.call_center.vad),
+    ("CALL_CENTER_RECONNECT", "0", &[], |c| !c.call_center.reconnect),
+    ("CALL_CENTER_LOG_FILE", "/srv/c.log", &[], |c| c.call_center.log_file == Path::new("/srv/c.log")),
     ("LOG_LEVEL", "warning", &[], |c| c.log.level == tracing::Level::WARN),
     ("SIP_LOG_FILE", "/srv/a.log", &[], |c| c.log.file == Path::new("/srv/a.log")),
     ("LOG_MASK", "0", &[], |c| !c.log.mask),
@@ -165,6 +204,8 @@ fn configuration_for_tests_differs_from_the_defaults_in_ports_and_folders_only()
     expected.ws.listen.set_port(0);
     (expected.rtp.port_start, expected.rtp.port_end) = (20_000, 29_999);
     expected.log.file = folder.join("sip_server.log");
+    expected.call_center.log_file = folder.join("call_center.log");
+    expected.call_center.ws_url = "ws://127.0.0.1:0".to_owned();
     expected.files.recording_dir = folder.join("recording");
     expected.files.output_dir = folder.join("output");
     expected.files.greeting = folder.join("output/transcode/greeting.wav");
@@ -424,6 +465,44 @@ fn port_range_without_room_for_a_pair_is_refused() {
     }
     let errors = Setup::new().env(&[("RTP_PORT_END", "30000")]).errors();
     assert!(errors.starts_with("RTP_PORT_END=30000 (environment): "), "{errors}");
+}
+
+#[test]
+fn call_center_finds_the_relay_by_the_relays_own_settings() {
+    let url = |env: &[(&str, &str)]| Setup::new().env(env).load().unwrap().config.call_center.ws_url;
+    assert_eq!(url(&[]), "ws://127.0.0.1:8080");
+    assert_eq!(url(&[("WS_HOST", "0.0.0.0"), ("WS_TOKEN", "t"), ("WS_PORT", "9")]), "ws://127.0.0.1:9");
+    for (name, wrong) in [
+        ("WS_URL", "http://x"),
+        ("WS_URL", "ws://x/?mode=multi"),
+        ("OPENAI_API_BASE", "api.openai.com"),
+        ("CALL_CENTER_MODE", "realtime"),
+        ("CALL_CENTER_TOOLS", "hang_up,shell"),
+        ("CALL_CENTER_TTS_SPEED", "4.01"),
+        ("CALL_CENTER_BUFFER_SIZE", "4"),
+    ] {
+        let errors = Setup::new().env(&[(name, wrong)]).errors();
+        assert!(errors.starts_with(&format!("{name}={wrong} (environment): expected ")), "{errors}");
+    }
+}
+
+#[test]
+fn call_center_reads_its_own_settings_only() {
+    // 192.0.2.0/24 is for documentation (RFC 5737), no machine has it.
+    let env = |name: &str| match name {
+        "WS_HOST" | "SIP_LOCAL_IP" => Some("192.0.2.1".to_owned()),
+        "OPENAI_API_KEY" => Some("hunter2".to_owned()),
+        _ => None,
+    };
+    let args = ["call_center", "--agent", "parrot", "--set", "CALL_CENTER_VAD=1"];
+    let load =
+        |args: &[&str]| LoadedCallCenter::load(args.iter().map(OsString::from), env, Path::new("/nowhere"));
+    let loaded = load(&args).unwrap();
+    assert_eq!((loaded.agent, loaded.config.vad), (Some(AgentKind::Parrot), true));
+    assert_eq!(loaded.config.ws_url, "ws://192.0.2.1:8080");
+    assert_eq!(loaded.log.file, Path::new("/nowhere/call_center.log"));
+    assert!(!format!("{loaded:?}").contains("hunter2"));
+    assert_eq!(load(&["call_center", "--agent", "cat"]).unwrap_err().exit_code(), 2);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use common::sipp_call::{ROLES, Role, SippCall, talk};
 use common::{WAIT, eventually};
 
 /// Longer than two packets are apart, on a busy machine.
-const SILENT: std::time::Duration = std::time::Duration::from_millis(200);
+const SILENT: std::time::Duration = std::time::Duration::from_millis(300);
 
 #[test]
 fn far_end_holds_in_each_way_and_resumes() {

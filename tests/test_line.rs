@@ -18,7 +18,7 @@ const SENTENCE: Duration = Duration::from_secs(6);
 
 #[test]
 fn call_is_answered_speaks_and_echoes_a_tone_and_a_key() {
-    let relay = Relay::start(&[]);
+    let relay = Relay::start(&[("SPEECH_DETECTION", "0")]);
     let mut client = WsClient::connect(relay.ws(), "mode=multi");
     let call = call(&mut client, "0912341234");
     let call = call.as_str();
@@ -122,7 +122,7 @@ fn phone_that_hangs_up_ends_the_call_after_the_sentence() {
 
 #[test]
 fn two_calls_at_once_have_voices_of_their_own_and_leave_nothing_behind() {
-    let relay = Relay::start(&[("LOG_LEVEL", "DEBUG")]);
+    let relay = Relay::start(&[("SPEECH_DETECTION", "0"), ("LOG_LEVEL", "DEBUG")]);
     let mut client = WsClient::connect(relay.ws(), "mode=multi");
     let idle = relay.open_files();
     let (first, second) = (call(&mut client, "0912341234"), call(&mut client, "0912341235"));

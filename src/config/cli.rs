@@ -51,18 +51,6 @@ impl Cli {
 
     /// The settings given, by name. A flag of its own wins over `--set`, the last `--set` over those before it.
     pub(super) fn values(&self, problems: &mut Vec<Problem>) -> BTreeMap<String, String> {
-        let mut values = BTreeMap::new();
-        for pair in &self.set {
-            match pair.split_once('=') {
-                Some((name, value)) if settings::find(name).is_some() => {
-                    values.insert(name.to_owned(), value.to_owned());
-                }
-                Some((name, _)) => problems.push(Problem::unknown(name, Origin::CommandLine)),
-                None => problems.push(Problem::general(
-                    "--set takes NAME=VALUE, for example --set LOG_LEVEL=DEBUG".to_owned(),
-                )),
-            }
-        }
         let flags = [
             ("SIP_LOCAL_IP", &self.sip_local_ip),
             ("SIP_LOCAL_PORT", &self.sip_local_port),
@@ -71,11 +59,32 @@ impl Cli {
             ("WS_PORT", &self.ws_port),
             ("LOG_LEVEL", &self.log_level),
         ];
-        for (name, value) in flags {
-            if let Some(value) = value {
-                values.insert(name.to_owned(), value.clone());
-            }
-        }
-        values
+        values(&self.set, &flags, problems)
     }
+}
+
+/// What `--set` and flags say, by name.
+pub(super) fn values(
+    set: &[String],
+    flags: &[(&str, &Option<String>)],
+    problems: &mut Vec<Problem>,
+) -> BTreeMap<String, String> {
+    let mut values = BTreeMap::new();
+    for pair in set {
+        match pair.split_once('=') {
+            Some((name, value)) if settings::find(name).is_some() => {
+                values.insert(name.to_owned(), value.to_owned());
+            }
+            Some((name, _)) => problems.push(Problem::unknown(name, Origin::CommandLine)),
+            None => problems.push(Problem::general(
+                "--set takes NAME=VALUE, for example --set LOG_LEVEL=DEBUG".to_owned(),
+            )),
+        }
+    }
+    for (name, value) in flags {
+        if let Some(value) = value {
+            values.insert((*name).to_owned(), value.clone());
+        }
+    }
+    values
 }

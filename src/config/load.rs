@@ -36,7 +36,7 @@ impl Config {
         let mut warnings = source::unknown_names(&file);
 
         let sources = Sources { command_line, environment: &env, file };
-        let mut reader = Reader { sources: &sources, problems, warnings: Vec::new(), asked: BTreeSet::new() };
+        let mut reader = Reader { problems, ..Reader::new(&sources) };
         let config = read_config(&mut reader, cwd);
         warnings.append(&mut reader.warnings);
         let mut problems = reader.problems;
@@ -71,6 +71,7 @@ fn read_config(reader: &mut Reader<'_>, cwd: &Path) -> Config {
             file: reader.path("SIP_LOG_FILE", cwd),
             mask: reader.read("LOG_MASK", parse::flag),
         },
+        call_center: super::call_center::read(reader, cwd),
         openai_api_key,
         strict,
     }
@@ -314,21 +315,25 @@ fn read_files(reader: &mut Reader<'_>, cwd: &Path) -> FilesConfig {
 }
 
 /// `path` from `cwd`, without `.` parts.
-fn absolute(cwd: &Path, path: &str) -> PathBuf {
+pub(super) fn absolute(cwd: &Path, path: &str) -> PathBuf {
     cwd.join(path).components().filter(|part| *part != Component::CurDir).collect()
 }
 
 /// Reads one setting after the other and remembers what was wrong.
-struct Reader<'a> {
-    sources: &'a Sources<'a>,
-    problems: Vec<Problem>,
-    warnings: Vec<String>,
-    asked: BTreeSet<&'static str>,
+pub(super) struct Reader<'a> {
+    pub(super) sources: &'a Sources<'a>,
+    pub(super) problems: Vec<Problem>,
+    pub(super) warnings: Vec<String>,
+    pub(super) asked: BTreeSet<&'static str>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    pub(super) fn new(sources: &'a Sources<'a>) -> Self {
+        Self { sources, problems: Vec::new(), warnings: Vec::new(), asked: BTreeSet::new() }
+    }
+
     /// The value of `name`, or its default when it is not set or wrong.
-    fn read<T>(&mut self, name: &'static str, parse: impl Fn(&str) -> Parsed<T>) -> T {
+    pub(super) fn read<T>(&mut self, name: &'static str, parse: impl Fn(&str) -> Parsed<T>) -> T {
         self.read_optional(name, &parse).unwrap_or_else(|| {
             let default = settings::find(name).map_or("", |setting| setting.default);
             parse(default)
@@ -337,7 +342,11 @@ impl Reader<'_> {
     }
 
     /// The value of `name`, or `None` when it is not set or wrong.
-    fn read_optional<T>(&mut self, name: &'static str, parse: impl Fn(&str) -> Parsed<T>) -> Option<T> {
+    pub(super) fn read_optional<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Parsed<T>,
+    ) -> Option<T> {
         self.asked.insert(name);
         let (value, origin) = self.sources.lookup(name)?;
         match parse(&value) {
@@ -349,16 +358,16 @@ impl Reader<'_> {
         }
     }
 
-    fn secret(&mut self, name: &'static str) -> Option<Secret> {
+    pub(super) fn secret(&mut self, name: &'static str) -> Option<Secret> {
         self.read_optional(name, parse::line).map(Secret::new)
     }
 
-    fn path(&mut self, name: &'static str, cwd: &Path) -> PathBuf {
+    pub(super) fn path(&mut self, name: &'static str, cwd: &Path) -> PathBuf {
         absolute(cwd, &self.read(name, parse::line))
     }
 
     /// Records a problem with a value that is fine by itself.
-    fn problem(&mut self, name: &str, expected: String) {
+    pub(super) fn problem(&mut self, name: &str, expected: String) {
         self.problems.push(match self.sources.lookup(name) {
             Some((value, origin)) => Problem::value(name, &value, origin, expected),
             None => Problem { name: Some(name.to_owned()), ..Problem::general(expected) },
@@ -384,8 +393,7 @@ mod tests {
     fn every_setting_of_the_list_is_read_and_no_other() {
         let sources =
             Sources { command_line: BTreeMap::new(), environment: &|_| None, file: BTreeMap::new() };
-        let mut reader =
-            Reader { sources: &sources, problems: Vec::new(), warnings: Vec::new(), asked: BTreeSet::new() };
+        let mut reader = Reader::new(&sources);
         read_config(&mut reader, Path::new("/"));
         let listed: BTreeSet<_> = settings::SETTINGS.iter().map(|setting| setting.name).collect();
         assert_eq!(reader.asked, listed);

@@ -4,6 +4,7 @@
 //! warnings, or all problems together. It reads files and asks the operating system about addresses, and changes
 //! nothing; the process environment is an argument. docs/configuration.md describes each setting.
 
+mod call_center;
 mod cli;
 mod error;
 mod load;
@@ -28,6 +29,7 @@ use sip::auth::Algorithm;
 use tracing::Level;
 
 pub use self::{
+    call_center::{AgentKind, CallCenterConfig, ConversationMode, LoadedCallCenter, Services},
     error::{ConfigErrors, LoadError, Origin, Problem},
     number_pattern::NumberPattern,
     peers::PeerNet,
@@ -51,6 +53,8 @@ pub struct Config {
     pub files: FilesConfig,
     /// What is logged, and where.
     pub log: LogConfig,
+    /// How the call center, the other program of the two, talks with callers.
+    pub call_center: CallCenterConfig,
     /// For the AI features; `OPENAI_API_KEY`.
     pub openai_api_key: Option<Secret>,
     /// Whether every warning about the settings was to be an error; `STRICT_CONFIG`.
@@ -285,7 +289,7 @@ impl FilesConfig {
 pub struct LogConfig {
     /// The least important level that is logged; `LOG_LEVEL`.
     pub level: Level,
-    /// The log file, appended to; `SIP_LOG_FILE`.
+    /// The log file; `SIP_LOG_FILE`, which is appended to, or `CALL_CENTER_LOG_FILE`, which is begun anew.
     pub file: PathBuf,
     /// Whether phone numbers and URIs are masked; `LOG_MASK`.
     pub mask: bool,
@@ -360,6 +364,10 @@ impl Config {
                 max_recording_age: Some(Duration::from_secs(7 * 86_400)),
             },
             log: LogConfig { level: Level::INFO, file: folder.join("sip_server.log"), mask: true },
+            call_center: CallCenterConfig {
+                ws_url: "ws://127.0.0.1:0".to_owned(),
+                ..CallCenterConfig::documented(folder.join("call_center.log"))
+            },
             openai_api_key: None,
             strict: false,
         }

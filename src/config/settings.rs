@@ -21,7 +21,7 @@ const fn secret(name: &'static str) -> Setting {
     Setting { name, default: "", secret: true }
 }
 
-/// Every setting that the relay reads, in the order of `.env.example`.
+/// Every setting that the relay and the call center read, in the order of `.env.example`.
 pub const SETTINGS: &[Setting] = &[
     secret("OPENAI_API_KEY"),
     setting("STRICT_CONFIG", "0"),
@@ -75,13 +75,36 @@ pub const SETTINGS: &[Setting] = &[
     setting("MAX_RECORDING_AGE_DAYS", "7"),
     setting("OUTPUT_DIR", "./output"),
     setting("GREETING_FILE", "{OUTPUT_DIR}/transcode/greeting.wav"),
+    setting("WS_URL", ""),
+    setting("OPENAI_API_BASE", "https://api.openai.com/v1"),
+    setting("OPENAI_BASE_URL", ""),
+    setting("OPENAI_STT_BASE_URL", ""),
+    setting("OPENAI_LLM_BASE_URL", ""),
+    setting("OPENAI_TTS_BASE_URL", ""),
+    setting("CALL_CENTER_MODE", "turns"),
+    setting("CALL_CENTER_BUFFER_SIZE", "120"),
+    setting("CALL_CENTER_LANGUAGE", "zh"),
+    setting("CALL_CENTER_SYSTEM_PROMPT", "use one sentence to summarize"),
+    setting("CALL_CENTER_STT_MODEL", "whisper-1"),
+    setting("CALL_CENTER_LLM_MODEL", "gpt-4o-mini"),
+    setting("CALL_CENTER_TTS_MODEL", "gpt-4o-mini-tts"),
+    setting("CALL_CENTER_TTS_VOICE", "alloy"),
+    setting("CALL_CENTER_TTS_SPEED", "1.0"),
+    setting("CALL_CENTER_VAD", "0"),
+    setting("CALL_CENTER_TOOLS", ""),
+    setting("CALL_CENTER_SILENCE_SECONDS", "20"),
+    setting("CALL_CENTER_SILENCE_PROMPT", ""),
+    setting("CALL_CENTER_FAREWELL", ""),
+    setting("CALL_CENTER_APOLOGY", ""),
+    setting("CALL_CENTER_RECONNECT", "1"),
     setting("LOG_LEVEL", "INFO"),
     setting("SIP_LOG_FILE", "sip_server.log"),
+    setting("CALL_CENTER_LOG_FILE", "call_center.log"),
     setting("LOG_MASK", "1"),
 ];
 
 /// Names that look like ours but belong to another program of this project, which may share the `.env` file.
-pub(super) const NAMES_OF_OTHER_PROGRAMS: &[&str] = &["WS_URL", "SIP_SERVER_PORT", "SIP_PUBLIC_WS_URL"];
+pub(super) const NAMES_OF_OTHER_PROGRAMS: &[&str] = &["SIP_SERVER_PORT", "SIP_PUBLIC_WS_URL"];
 
 /// The setting called `name`.
 pub(super) fn find(name: &str) -> Option<&'static Setting> {

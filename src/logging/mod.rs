@@ -30,8 +30,10 @@ use crate::config::LogConfig;
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The log file cannot be opened.
-    #[error("SIP_LOG_FILE={}: cannot be opened for appending: {source}", path.display())]
+    #[error("{setting}={}: cannot be opened for writing: {source}", path.display())]
     File {
+        /// The setting that names it.
+        setting: &'static str,
         /// The file.
         path: PathBuf,
         /// What the operating system said.
@@ -48,11 +50,21 @@ pub enum LogError {
 /// Logs the whole process to stdout and to the log file, which is appended to. Call once, and keep the guard until the
 /// very end: dropping it writes out what is queued.
 pub fn init(config: &LogConfig) -> Result<LogGuard, LogError> {
-    let file = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(&config.file)
-        .map_err(|source| LogError::File { path: config.file.clone(), source })?;
+    init_with(config, "SIP_LOG_FILE", OpenOptions::new().create(true).append(true))
+}
+
+/// The same for the call center, whose log file begins anew with each start.
+pub fn init_anew(config: &LogConfig) -> Result<LogGuard, LogError> {
+    let options = &mut OpenOptions::new();
+    init_with(config, "CALL_CENTER_LOG_FILE", options.create(true).write(true).truncate(true))
+}
+
+fn init_with(config: &LogConfig, setting: &'static str, options: &OpenOptions) -> Result<LogGuard, LogError> {
+    let file = options.open(&config.file).map_err(|source| LogError::File {
+        setting,
+        path: config.file.clone(),
+        source,
+    })?;
     let (subscriber, guard) =
         subscriber(config.level, config.mask, vec![Box::new(io::stdout()), Box::new(file)])?;
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::AlreadySet)?;

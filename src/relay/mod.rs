@@ -20,6 +20,8 @@ pub(crate) mod testing;
 mod tls;
 mod ws_client;
 
+pub(crate) use ws_client::SUBPROTOCOL;
+
 use std::{
     io as std_io,
     net::SocketAddr,
@@ -32,7 +34,7 @@ use actix::{Actor, Addr, Arbiter};
 use actix_web::dev::ServerHandle;
 use tracing::{debug, info, warn};
 
-pub(crate) use self::random::{random_u64, seed};
+pub(crate) use self::random::{random_u64, seed, uuid4};
 use self::{
     http_server::{bind_http, start_http},
     message::{Census, CensusRequest, Shutdown},

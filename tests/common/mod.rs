@@ -7,6 +7,7 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::print_stderr)]
 
 pub mod backend;
+pub mod call_center;
 pub mod http;
 pub mod invariants;
 pub mod md5;

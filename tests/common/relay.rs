@@ -208,7 +208,8 @@ impl Drop for Relay {
     }
 }
 
-fn read_lines(stream: impl Read + Send + 'static, lines: &Arc<Feed<String>>) {
+/// Feeds every line of `stream` to `lines`, on a thread of its own.
+pub fn read_lines(stream: impl Read + Send + 'static, lines: &Arc<Feed<String>>) {
     let lines = lines.clone();
     std::thread::spawn(move || {
         for line in BufReader::new(stream).split(b'\n') {

@@ -85,10 +85,12 @@ impl Sipp {
         let common =
             ["-sf", &scenario, "-i", "127.0.0.1", "-mi", "127.0.0.1", "-p", &port, "-mp", &media, "-nostdin"];
         let report = ["-trace_err", "-trace_stat", "-stf", &statistics, "-fd", "1"];
+        // That the machine is busy is nothing for SIPp to warn of, and no verdict on the relay.
+        let patience = ["-watchdog_minor_threshold", "60000", "-watchdog_major_threshold", "60000"];
         let percent = self.lost_percent.to_string();
         let lossy = ["-lost", percent.as_str(), "-max_retrans", "20"];
         let lossy = if self.lost_percent > 0 { &lossy[..] } else { &[] };
-        Process::start(name, program, &self.dir, &[args, &common, &report, lossy].concat())
+        Process::start(name, program, &self.dir, &[args, &common, &report, &patience, lossy].concat())
     }
 
     /// SIPp's last statistics line: all calls succeeded, nothing was repeated, nothing unexpected came.

@@ -77,7 +77,7 @@ fn our_bye_finds_its_way_back_through_the_proxy() {
 
 #[test]
 fn example_calls_itself_and_ends() {
-    // `cargo test` builds the examples, `cargo test --test backend_interop` does not.
+    // `cargo test` builds the examples, `cargo test --test interop_backend` does not.
     let program = Path::new(env!("CARGO_BIN_EXE_main")).with_file_name("examples").join("voice_backend");
     if !program.exists() {
         assert!(std::env::var_os("REQUIRE_INTEROP").is_none(), "cargo build --examples first");

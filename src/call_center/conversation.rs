@@ -1,0 +1,480 @@
+//! `Conversation` talks with a caller in turns.
+//!
+//! In: the caller's audio, marks, keys, outcomes of jobs, the time. Out: jobs, audio, marks, CLEAR, HANGUP and the like.
+//! Knows nothing of sockets and services.
+//!
+//! ```text
+//! listening ──the caller has finished──▶ transcribing ──text──▶ replying ──first sentence──▶ speaking ──all played──▶ listening
+//!     ▲                                       │                     │                           │
+//!     └──── the caller speaks: jobs stopped, CLEAR, the history keeps what was heard ───────────┘
+//! ```
+//!
+//! A reply is spoken sentence by sentence while it is still being written. Behind each goes a mark, so that it is known at any
+//! time what the caller has heard.
+
+mod speaking;
+mod timing;
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use audio::speech::SpeechConfig;
+use model::{
+    command::{Command, HangupWord},
+    event::{Event, MarkOutcome},
+    id::CallId,
+};
+
+use self::{speaking::Speaking, timing::Timing};
+use super::{
+    agent::{Agent, Heard, Input, Job, JobId, Listener, News, Output, speak},
+    history::History,
+    speech::{Tool, ToolCall},
+};
+
+/// How to converse.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rules {
+    /// What the chat model is told first.
+    pub system_prompt: String,
+    /// What the model may do besides talking.
+    pub tools: Vec<Tool>,
+    /// Silence of the caller after which he is asked whether he is there; `None` = never.
+    pub patience: Option<Duration>,
+    /// That question.
+    pub prompt: String,
+    /// Said before the call is ended because nobody is there, or because the model wants so and says nothing.
+    pub farewell: String,
+    /// Said when a service is down.
+    pub apology: String,
+}
+
+/// The agent.
+pub struct Conversation {
+    call: CallId,
+    rules: Rules,
+    listener: Listener,
+    history: History,
+    stage: Stage,
+    turn: u64,
+    next_job: JobId,
+    /// Audio of the caller that was about to be transcribed when he went on.
+    carried: Vec<i16>,
+    keys: String,
+    keys_until: Option<Instant>,
+    /// When the caller's silence began.
+    silent_since: Instant,
+    /// Questions that he left unanswered.
+    unanswered: u32,
+    /// Whether he has put us on hold, and so says nothing.
+    held: bool,
+    out: VecDeque<Output>,
+}
+
+enum Stage {
+    Listening,
+    Transcribing {
+        job: JobId,
+        pcm: Vec<i16>,
+        timing: Timing,
+    },
+    Speaking(Speaking),
+    /// HANGUP or TRANSFER is under way. A transfer that nothing is heard of has failed: a relay that refuses one does not say
+    /// of which call.
+    Leaving {
+        until: Option<Instant>,
+    },
+}
+
+/// What to do when a turn has been played.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Then {
+    Listen,
+    HangUp,
+    Transfer(String),
+}
+
+impl Conversation {
+    /// For one call that is up since `now`.
+    pub fn new(call: CallId, rules: Rules, now: Instant) -> Self {
+        Self {
+            call,
+            rules,
+            listener: Listener::new(SPEECH),
+            history: History::default(),
+            stage: Stage::Listening,
+            turn: 0,
+            next_job: 0,
+            carried: Vec::new(),
+            keys: String::new(),
+            keys_until: None,
+            silent_since: now,
+            unanswered: 0,
+            held: false,
+            out: VecDeque::new(),
+        }
+    }
+
+    fn start(&mut self, job: Job) -> JobId {
+        self.next_job += 1;
+        self.out.push_back(Output::Start(self.next_job, job));
+        self.next_job
+    }
+
+    fn say(&mut self, command: Command) {
+        self.out.push_back(Output::Say(command));
+    }
+
+    fn note(&mut self, text: impl Into<String>) {
+        self.out.push_back(Output::Note(text.into()));
+    }
+
+    /// The caller speaks: whatever is going on gives way.
+    fn interrupted(&mut self) {
+        self.unanswered = 0;
+        match std::mem::replace(&mut self.stage, Stage::Listening) {
+            Stage::Transcribing { job, pcm, .. } => {
+                self.out.push_back(Output::Stop(job));
+                self.carried.extend(pcm);
+                let surplus = self.carried.len().saturating_sub(MOST_CARRIED);
+                self.carried.drain(..surplus);
+            }
+            Stage::Speaking(speaking) => {
+                self.out.extend(speaking.jobs().map(Output::Stop));
+                if speaking.has_begun() {
+                    // The rest of a sentence that was being sent has no mark yet.
+                    if let Some((text, length)) = speaking.half_sent() {
+                        self.mark_sentence(&text, length, speaking.marks());
+                    }
+                    self.say(Command::Clear { call: self.call.clone() });
+                    self.history.interrupt(self.turn);
+                    self.note(format!("turn {}: the caller interrupts", self.turn));
+                }
+            }
+            Stage::Leaving { until } => self.stage = Stage::Leaving { until },
+            Stage::Listening => {}
+        }
+    }
+
+    fn mark_sentence(&mut self, text: &str, length: Duration, index: usize) {
+        self.history.sentence(self.turn, text, length);
+        self.say(Command::Mark { call: self.call.clone(), name: mark_name(self.turn, index) });
+    }
+
+    /// The caller has finished.
+    fn turn_over(&mut self, now: Instant, said: Vec<i16>) {
+        self.silent_since = now;
+        if matches!(self.stage, Stage::Leaving { .. }) {
+            return;
+        }
+        let mut pcm = std::mem::take(&mut self.carried);
+        pcm.extend(said);
+        let timing = Timing::new(now, Duration::from_millis(pcm.len() as u64 / 8));
+        let job = self.start(Job::Transcribe { pcm: pcm.as_slice().into() });
+        self.stage = Stage::Transcribing { job, pcm, timing };
+    }
+
+    /// The caller said `text`, or pressed keys.
+    fn said(&mut self, text: &str, timing: Timing) {
+        self.history.caller(text);
+        self.turn += 1;
+        let messages = self.history.messages(&self.rules.system_prompt);
+        let job = self.start(Job::Reply { messages, tools: self.rules.tools.clone() });
+        self.stage = Stage::Speaking(Speaking::reply(job, timing));
+    }
+
+    /// Speaks a sentence of our own.
+    fn announce(&mut self, now: Instant, text: String, then: Then) {
+        self.turn += 1;
+        self.stage = Stage::Speaking(Speaking::announcement(text, then, Timing::new(now, Duration::ZERO)));
+        self.go_on(now);
+    }
+
+    /// Begins what can begin, sends what can be sent, ends what is over.
+    fn go_on(&mut self, now: Instant) {
+        let Stage::Speaking(mut speaking) = std::mem::replace(&mut self.stage, Stage::Listening) else {
+            return;
+        };
+        loop {
+            if let Some(pcm) = speaking.next_audio() {
+                if !speaking.has_begun() {
+                    self.history.begin(self.turn);
+                    self.say(Command::Mark { call: self.call.clone(), name: mark_name(self.turn, 0) });
+                }
+                self.out.push_back(speak(&self.call, &pcm));
+                if speaking.was_sent(now, pcm.len()) && !speaking.is_announcement() {
+                    let line = speaking.timing.line(self.turn);
+                    self.note(line);
+                }
+            } else if let Some((text, length)) = speaking.next_complete() {
+                self.mark_sentence(&text, length, speaking.marks() - 1);
+            } else {
+                break;
+            }
+        }
+        // A sentence that is over makes room for the next.
+        while let Some(text) = speaking.next_to_synthesize() {
+            let job = self.start(Job::Speak { text });
+            speaking.synthesizing(job);
+        }
+        self.stage = Stage::Speaking(speaking);
+        self.settle(now);
+    }
+
+    /// Ends a turn of which everything was said and played.
+    fn settle(&mut self, now: Instant) {
+        let Stage::Speaking(speaking) = &mut self.stage else { return };
+        let overdue = speaking.overdue().is_some_and(|at| now >= at);
+        if !speaking.is_said() || !(self.history.is_settled(self.turn) || overdue) {
+            return;
+        }
+        let then = speaking.then();
+        // A model that hangs up without a word.
+        if then == Then::HangUp && !speaking.has_begun() && !speaking.is_announcement() {
+            return self.announce(now, self.rules.farewell.clone(), Then::HangUp);
+        }
+        self.silent_since = now;
+        self.stage = Stage::Leaving { until: None };
+        match then {
+            Then::Listen => self.stage = Stage::Listening,
+            Then::HangUp => {
+                let (call, word) = (Some(self.call.clone()), HangupWord::Hangup);
+                self.say(Command::Hangup { call, drain: true, word });
+            }
+            Then::Transfer(target) => {
+                self.stage = Stage::Leaving { until: Some(now + TRANSFERRED) };
+                self.say(Command::Transfer { call: self.call.clone(), target });
+            }
+        }
+    }
+
+    fn news(&mut self, now: Instant, job: JobId, news: News) {
+        match (&mut self.stage, news) {
+            (Stage::Transcribing { job: own, timing, .. }, News::Transcript(text)) if *own == job => {
+                let mut timing = timing.clone();
+                timing.transcript(now);
+                if text.trim().is_empty() {
+                    self.stage = Stage::Listening;
+                } else {
+                    self.said(text.trim(), timing);
+                }
+            }
+            (Stage::Transcribing { job: own, .. }, News::Failed(_)) if *own == job => self.apologize(now),
+            (Stage::Speaking(speaking), news) => {
+                let failed = matches!(news, News::Failed(_));
+                let announcement = speaking.is_announcement();
+                match (speaking.news(now, job, news), failed) {
+                    (Some(calls), false) => self.tools(calls),
+                    (_, true) if announcement => return self.tones(now),
+                    (_, true) => {
+                        // What can still be said is said; the apology comes instead of an answer.
+                        if !speaking.has_begun() {
+                            self.out.extend(speaking.jobs().map(Output::Stop));
+                            return self.apologize(now);
+                        }
+                    }
+                    (None, false) => {}
+                }
+                self.go_on(now);
+            }
+            _ => {}
+        }
+    }
+
+    fn tools(&mut self, calls: Vec<ToolCall>) {
+        for ToolCall { name, argument } in calls {
+            if !self.rules.tools.iter().any(|tool| tool.name == name) {
+                self.note(format!("the model wants a tool that it does not have: {name:.40}"));
+                continue;
+            }
+            self.note(format!("the model uses {name}"));
+            let then = match name.as_str() {
+                HANG_UP => Then::HangUp,
+                TRANSFER if is_target(&argument) => Then::Transfer(argument),
+                SEND_DIGITS => {
+                    let keys = argument.chars().filter(|c| matches!(c, '0'..='9' | '*' | '#' | 'A'..='D'));
+                    let digits: String = keys.take(MOST_KEYS).collect();
+                    if !digits.is_empty() {
+                        self.say(Command::Dtmf { call: self.call.clone(), digits, duration: None });
+                    }
+                    continue;
+                }
+                _ => continue,
+            };
+            if let Stage::Speaking(speaking) = &mut self.stage {
+                speaking.set_then(then);
+            }
+        }
+    }
+
+    /// A service is down.
+    fn apologize(&mut self, now: Instant) {
+        self.announce(now, self.rules.apology.clone(), Then::Listen);
+    }
+
+    /// Not even speech can be had: three rising tones, as the telephone network says it (ITU-T E.180).
+    fn tones(&mut self, now: Instant) {
+        let then = match &self.stage {
+            Stage::Speaking(speaking) => speaking.then(),
+            _ => Then::Listen,
+        };
+        self.out.push_back(speak(&self.call, &special_information_tone()));
+        self.silent_since = now;
+        self.stage = Stage::Listening;
+        if then == Then::HangUp {
+            self.stage = Stage::Leaving { until: None };
+            let (call, word) = (Some(self.call.clone()), HangupWord::Hangup);
+            self.say(Command::Hangup { call, drain: true, word });
+        }
+    }
+
+    fn key(&mut self, now: Instant, digit: char) {
+        self.interrupted();
+        if self.keys.len() < MOST_KEYS {
+            self.keys.push(digit);
+        }
+        self.keys_until = Some(now + NEXT_KEY);
+    }
+
+    fn timeout(&mut self, now: Instant) {
+        if self.keys_until.is_some_and(|at| now >= at) {
+            self.keys_until = None;
+            let keys = std::mem::take(&mut self.keys);
+            if matches!(self.stage, Stage::Listening) {
+                self.said(&format!("({keys} on the keypad)"), Timing::new(now, Duration::ZERO));
+            }
+        }
+        self.settle(now);
+        if let Stage::Leaving { until: Some(until) } = self.stage
+            && now >= until
+        {
+            self.note("nothing is heard of the transfer");
+            self.apologize(now);
+        }
+        if self.silence_over().is_some_and(|at| now >= at) {
+            self.unanswered += 1;
+            if self.unanswered > MOST_QUESTIONS {
+                self.announce(now, self.rules.farewell.clone(), Then::HangUp);
+            } else {
+                self.announce(now, self.rules.prompt.clone(), Then::Listen);
+            }
+        }
+    }
+
+    /// When the caller has been silent for too long.
+    fn silence_over(&self) -> Option<Instant> {
+        let waits = matches!(self.stage, Stage::Listening)
+            && !self.held
+            && !self.listener.speaking()
+            && self.keys.is_empty();
+        self.rules.patience.filter(|_| waits).map(|patience| self.silent_since + patience)
+    }
+}
+
+impl Agent for Conversation {
+    fn handle(&mut self, now: Instant, input: Input<'_>) {
+        match input {
+            Input::Audio(pcm) => match self.listener.hear(pcm) {
+                Some(Heard::Began) => self.interrupted(),
+                Some(Heard::Turn(said)) => self.turn_over(now, said),
+                None => {}
+            },
+            Input::Event(Event::Mark { name, outcome, played, .. }) => {
+                if let Some((turn, index)) = read_mark_name(name) {
+                    self.history.mark(turn, index, *outcome, *played);
+                    if *outcome == MarkOutcome::Played {
+                        self.settle(now);
+                    }
+                }
+            }
+            Input::Event(Event::Dtmf { digit, .. }) => self.key(now, *digit),
+            Input::Event(Event::Transfer { status, .. }) if *status >= 300 => {
+                self.note(format!("transfer failed: {status}"));
+                self.apologize(now);
+            }
+            Input::Event(Event::Hold { .. }) => self.held = true,
+            Input::Event(Event::Resume { .. }) => {
+                self.held = false;
+                self.silent_since = now;
+            }
+            Input::Event(_) => {}
+            Input::Job(job, news) => self.news(now, job, news),
+            Input::Timeout => self.timeout(now),
+        }
+    }
+
+    fn poll(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let overdue = match &self.stage {
+            Stage::Speaking(speaking) => speaking.overdue(),
+            Stage::Leaving { until } => *until,
+            _ => None,
+        };
+        [self.keys_until, overdue, self.silence_over()].into_iter().flatten().min()
+    }
+}
+
+fn mark_name(turn: u64, index: usize) -> String {
+    format!("t{turn}.{index}")
+}
+
+fn read_mark_name(name: &str) -> Option<(u64, usize)> {
+    let (turn, index) = name.strip_prefix('t')?.split_once('.')?;
+    Some((turn.parse().ok()?, index.parse().ok()?))
+}
+
+/// A number or a SIP URI, on one line and without `##`.
+fn is_target(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 128 && text.chars().all(|c| c.is_ascii_graphic() && c != '#')
+}
+
+fn special_information_tone() -> Vec<i16> {
+    let tone = |hz: f64| {
+        (0..2640).map(move |n| (6000.0 * (std::f64::consts::TAU * hz * f64::from(n) / 8000.0).sin()) as i16)
+    };
+    tone(950.0).chain(tone(1400.0)).chain(tone(1800.0)).collect()
+}
+
+/// The tools that a model may be given.
+pub const TOOLS: [Tool; 3] = [
+    Tool {
+        name: HANG_UP,
+        description: "End the call after what you have said. Say goodbye first.",
+        argument: None,
+    },
+    Tool {
+        name: TRANSFER,
+        description: "Connect the caller with somebody else after what you have said.",
+        argument: Some(("target", "a telephone number or a SIP URI")),
+    },
+    Tool {
+        name: SEND_DIGITS,
+        description: "Press keys of the telephone, to get through a menu.",
+        argument: Some(("digits", "0-9, * and #")),
+    },
+];
+
+const HANG_UP: &str = "hang_up";
+const TRANSFER: &str = "transfer";
+const SEND_DIGITS: &str = "send_digits";
+
+/// A cough is no interruption; a pause of half a second ends a turn.
+const SPEECH: SpeechConfig =
+    SpeechConfig { onset: Duration::from_millis(112), hangover: Duration::from_millis(500) };
+/// Time after a key in which another one belongs to it.
+const NEXT_KEY: Duration = Duration::from_millis(1500);
+const MOST_KEYS: usize = 32;
+/// Questions that a silent caller is asked before the call is ended.
+const MOST_QUESTIONS: u32 = 2;
+/// Time in which a transfer has to be done.
+const TRANSFERRED: Duration = Duration::from_secs(45);
+/// A minute of samples.
+const MOST_CARRIED: usize = 60 * 8000;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,71 @@
+//! Every message that the actors of the call center send each other. Read this file first.
+//!
+//! ```text
+//!                 Line, Signal, CallerAudio               JobNews
+//!   ═ relay ═ WsClient ─────────────────────▶ CallCenter ◀──────── tasks (speech to text, chat, text to speech)
+//!                 ▲                                │ │               ▲
+//!                 └──────────── Say ───────────────┘ └── start, end ─┘
+//! ```
+//!
+//! Signalling goes by `do_send`; the caller's audio by `try_send` on one kept `Recipient`, where a full mailbox drops and
+//! counts. What a call does with all that is decided by its [`Agent`](super::agent::Agent), without actors.
+
+use std::sync::Arc;
+
+use actix::Message;
+use model::{command::Command, event::Event, id::CallId};
+
+use super::agent::{JobId, News};
+
+// ---- WsClient → CallCenter --------------------------------------------------------------------------------------
+
+/// The connection to the relay came or went.
+#[derive(Message, Debug, Clone, Copy, PartialEq, Eq)]
+#[rtype(result = "()")]
+pub enum Line {
+    /// It is there. `multi`: the relay has the words of multi mode; without them it is an older one.
+    Up {
+        /// See above.
+        multi: bool,
+    },
+    /// It is lost. Calls that were up may still be.
+    Down,
+}
+
+/// What the relay says, audio apart.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct Signal(pub Event);
+
+/// A piece of what a caller says, usually 20 ms.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct CallerAudio {
+    /// The call.
+    pub call: CallId,
+    /// PCM at 8 kHz.
+    pub pcm: Arc<[i16]>,
+}
+
+// ---- CallCenter → WsClient --------------------------------------------------------------------------------------
+
+/// To be sent to the relay, in this order.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct Say(pub Command);
+
+// ---- tasks → CallCenter -----------------------------------------------------------------------------------------
+
+/// What came of a job, or a part of it.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct JobNews {
+    /// The call that it is for.
+    pub call: CallId,
+    /// Which life of that call: an id may come back.
+    pub generation: u64,
+    /// The job, numbered by the call's agent.
+    pub job: JobId,
+    /// What came.
+    pub news: News,
+}
