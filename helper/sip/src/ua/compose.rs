@@ -294,6 +294,29 @@ impl ResponseHead {
         Some(Self { lines, destination: reply_address(via, source) })
     }
 
+    /// A response that carries a session: where we are, what we understand and the session timer that it starts, then
+    /// `further` lines. One that opens a dialog repeats its Record-Route (RFC 3261 §12.1.1).
+    pub(crate) fn session(
+        &self,
+        config: &EndpointConfig,
+        opens: Option<&Dialog>,
+        status: StatusCode,
+        (terms, further): (Option<Terms>, &[(&str, &str)]),
+        sdp: Option<&Bytes>,
+    ) -> Bytes {
+        let (contact, extensions) = (contact(config, self.destination), extension_lines(config, terms));
+        let routes = opens.into_iter().flat_map(|dialog| &dialog.routes);
+        let mut lines: Vec<(&str, &str)> = routes.map(|route| ("Record-Route", &**route)).collect();
+        lines.extend([
+            ("Contact", contact.as_str()),
+            ("Allow", allow(config)),
+            ("Server", config.user_agent.as_str()),
+        ]);
+        lines.extend(extensions.iter().map(|(name, value)| (*name, value.as_str())));
+        lines.extend(further);
+        self.response(status.as_u16(), status.reason(), &lines, sdp)
+    }
+
     /// A response. Every text in it has been checked by the `guard` module or comes from a parsed message.
     pub(crate) fn response(
         &self,

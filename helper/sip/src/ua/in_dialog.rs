@@ -262,15 +262,7 @@ impl Endpoint {
                 kind,
             );
         } else {
-            let contact = compose::contact(&self.core.config, head.destination);
-            let extra = compose::extension_lines(&self.core.config, terms);
-            let mut lines = vec![
-                ("Contact", contact.as_str()),
-                ("Allow", compose::allow(&self.core.config)),
-                ("Server", &self.core.config.user_agent),
-            ];
-            lines.extend(extra.iter().map(|(name, value)| (*name, value.as_str())));
-            let response = head.response(200, "OK", &lines, Some(sdp));
+            let response = head.session(&self.core.config, None, StatusCode::OK, (terms, &[]), Some(sdp));
             self.servers.reply(&mut self.core, now, server, Reply::Success, response);
             up.agree(&mut self.core, now, key, terms, Some(sdp));
         }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::call::{CallTimer, Ringing, State, TheirOffer};
 use super::compose::{self, ResponseHead};
 use super::prack::RELIABLE;
-use super::uas::{REFRESH, record_route};
+use super::uas::REFRESH;
 use super::{CallError, CallKey, EndCause, Event, OfferMethod};
 use crate::endpoint::{Core, Endpoint, EndpointConfig, Reliable};
 use crate::msg::{Message, Method, StatusCode};
@@ -288,18 +288,9 @@ fn emit(
     let sdp = sdp.filter(|_| reliability.answer.is_none());
     reliability.rseq += 1;
     reliability.status = status;
-    let (contact, rseq) =
-        (compose::contact(&core.config, ringing.head.destination), reliability.rseq.to_string());
-    let extra = compose::extension_lines(&core.config, None);
-    let mut lines = record_route(&ringing.dialog);
-    lines.extend([
-        ("Contact", contact.as_str()),
-        ("Allow", compose::allow(&core.config)),
-        ("Server", &core.config.user_agent),
-    ]);
-    lines.extend(extra.iter().map(|(name, value)| (*name, value.as_str())));
-    lines.extend([("Require", RELIABLE), ("RSeq", rseq.as_str())]);
-    let response = ringing.head.response(status.as_u16(), status.reason(), &lines, sdp.as_ref());
+    let rseq = reliability.rseq.to_string();
+    let (opens, lines) = (Some(&ringing.dialog), [("Require", RELIABLE), ("RSeq", rseq.as_str())]);
+    let response = ringing.head.session(&core.config, opens, status, (None, &lines), sdp.as_ref());
     servers.reply(core, now, ringing.invite, Reply::Provisional, response.clone());
     let timers = core.config.timers;
     reliability.unconfirmed = Some(Unconfirmed {

@@ -6,13 +6,12 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::call::{CallTimer, Unacked, Up};
-use super::compose::{self, ResponseHead};
+use super::compose::ResponseHead;
 use super::session_timer::Terms;
 use super::uac::body_of;
-use super::uas::record_route;
 use super::{CallKey, EndCause, Event};
 use crate::endpoint::{Core, Endpoint};
-use crate::msg::Message;
+use crate::msg::{Message, StatusCode};
 use crate::tx::{Reply, ServerKey, Servers};
 
 impl Endpoint {
@@ -98,16 +97,8 @@ pub(crate) fn send_success(
     sdp: Option<&Bytes>,
     SuccessKind { terms, initial, offers }: SuccessKind,
 ) {
-    let contact = compose::contact(&core.config, head.destination);
-    let extra = compose::extension_lines(&core.config, terms);
-    let mut lines = if initial { record_route(&up.dialog) } else { Vec::new() };
-    lines.extend([
-        ("Contact", contact.as_str()),
-        ("Allow", compose::allow(&core.config)),
-        ("Server", &core.config.user_agent),
-    ]);
-    lines.extend(extra.iter().map(|(name, value)| (*name, value.as_str())));
-    let response = head.response(200, "OK", &lines, sdp);
+    let opens = initial.then_some(&up.dialog);
+    let response = head.session(&core.config, opens, StatusCode::OK, (terms, &[]), sdp);
     servers.reply(core, now, server, Reply::Success, response.clone());
     up.agree(core, now, key, terms, sdp);
     let timers = core.config.timers;

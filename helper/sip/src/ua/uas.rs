@@ -123,16 +123,8 @@ impl Endpoint {
         if ringing.reliability.is_some() {
             return self.send_reliable(now, key, status, sdp);
         }
-        let contact = compose::contact(&self.core.config, ringing.head.destination);
-        let mut lines = record_route(&ringing.dialog);
-        lines.extend([
-            ("Contact", contact.as_str()),
-            ("Allow", compose::allow(&self.core.config)),
-            ("Server", &self.core.config.user_agent),
-        ]);
-        let supported = compose::supported_line(&self.core.config, None);
-        lines.extend(supported.iter().map(|(name, value)| (*name, value.as_str())));
-        let response = ringing.head.response(status.as_u16(), status.reason(), &lines, sdp);
+        let opens = Some(&ringing.dialog);
+        let response = ringing.head.session(&self.core.config, opens, status, (None, &[]), sdp);
         ringing.provisional = response.clone();
         self.core.cancel(ringing.refresh.take());
         ringing.refresh = Some(self.core.arm_call(now + REFRESH, key, CallTimer::Refresh));
@@ -253,11 +245,6 @@ impl Endpoint {
         let response = ringing.provisional.clone();
         self.servers.reply(&mut self.core, now, ringing.invite, Reply::Provisional, response);
     }
-}
-
-/// The Record-Route lines of a response that makes a dialog (RFC 3261 §12.1.1).
-pub(super) fn record_route(dialog: &Dialog) -> Vec<(&str, &str)> {
-    dialog.routes.iter().map(|route| ("Record-Route", &**route)).collect()
 }
 
 /// 416 for schemes that no SIP user agent serves (RFC 3261 §8.2.2.1).
