@@ -7,9 +7,12 @@ mod common;
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use common::pbx::{Invite, Pbx};
 use common::relay::Relay;
 use common::rtp_end::{self, Arrival};
+use common::temp::TempDir;
 use common::ws::WsClient;
 use common::{WAIT, recording, scene};
 use testkit::rtp::TelephoneEvent;
@@ -72,6 +75,50 @@ fn minute_of_speech_is_accepted_in_one_message_and_cleared_at_once() {
         }
     }
     assert!(!relay.log().iter().any(|line| line.contains("refused") || line.contains("dropped")));
+}
+
+#[test]
+fn file_that_takes_long_to_read_holds_up_no_recording_and_no_end() {
+    let dir = TempDir::new("relay");
+    dir.write("output/long.wav", scene::wav(96_000, 2, &tone::tone(440.0, 96_000, 2 * 65_000)));
+    let (relay, pbx) = (Relay::start_in(dir, &[]), Pbx::new());
+    let mut ws = WsClient::connect(relay.ws(), "mode=multi");
+    let playing = scene::inbound(&relay, &pbx, &mut ws, Invite::default());
+    let mut other = scene::inbound(&relay, &pbx, &mut ws, Invite::default());
+    other.rtp.send_payload(&recording::unrepeated_ulaw(6, 1)[..3200]);
+    ws.send(&format!("PLAY:{}##long.wav", playing.call_id()));
+    ws.send("PING");
+    ws.expect_all(&["PONG"]);
+    other.bye();
+    // Its recording is complete while the file is being read; 65 s of audio say themselves when they are queued.
+    ws.expect_all(&[&format!("BYE:{}", other.call_id())]);
+    assert_eq!(recording::read_mono_8k(&recording::list(&relay.recordings())[0]).len(), 3200);
+    ws.expect_within(&format!("XOFF:{}##", playing.call_id()), 4 * WAIT);
+}
+
+#[test]
+fn wav_file_in_a_message_keeps_its_place_however_long_it_is() {
+    let relay = Relay::start(&[]);
+    let mut ws = WsClient::connect(relay.ws(), "mode=multi");
+    let call = scene::inbound(&relay, &Pbx::new(), &mut ws, Invite::default());
+    let id = call.call_id();
+    let parts = [(16_000, 200), (48_000, 3000), (8000, 200), (48_000, 3000)];
+    for (rate, milliseconds) in parts {
+        let file = scene::wav(rate, 1, &tone::tone(500.0, rate, milliseconds));
+        ws.send(&format!("RTP:{id}##{}", STANDARD.encode(file)));
+        ws.send(&format!("MARK:{id}##{milliseconds}"));
+    }
+    for (name, end) in [(200, 200), (3000, 3200), (200, 3400), (3000, 6400)] {
+        let mark = ws.expect_within(&format!("MARK:{id}##{name}##played##"), 2 * WAIT);
+        let played: i64 = mark.rsplit("##").next().unwrap().parse().unwrap();
+        assert!((played - end).abs() < 20, "{mark}, not {end}");
+    }
+    // Many sentences at once are not refused because the first is still being read.
+    let sentence = scene::wav(48_000, 1, &tone::tone(500.0, 48_000, 3000));
+    for _ in 0..25 {
+        ws.send(&format!("RTP:{id}##{}", STANDARD.encode(&sentence)));
+    }
+    ws.expect_within(&format!("XOFF:{id}##"), 2 * WAIT);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use common::temp::TempDir;
 use common::ws::WsClient;
 use common::{free_ports, recording, rtp_end, scene};
 use jiff::{ToSpan, Zoned};
-use testkit::{g711, tone};
+use testkit::g711;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -48,24 +48,6 @@ fn recording_is_exactly_what_was_sent_with_gaps_as_silence() {
             [g711::decode(payload_type, first), vec![0; 4000], g711::decode(payload_type, second)].concat();
         assert_recorded(&sent, file);
     }
-}
-
-#[test]
-fn client_hears_of_the_end_after_a_busy_recorder_has_written_the_last_word() {
-    // Three seconds of a high rate keep the one who owns all files busy while the call ends.
-    let dir = TempDir::new("relay");
-    dir.write("output/long.wav", scene::wav(96_000, 2, &tone::tone(440.0, 96_000, 6000)));
-    let (relay, pbx) = (Relay::start_in(dir, &[]), Pbx::new());
-    let mut ws = WsClient::connect(relay.ws(), "mode=multi");
-    let mut call = scene::inbound(&relay, &pbx, &mut ws, Invite::default());
-    let spoken = recording::unrepeated_ulaw(2, 1);
-    call.rtp.send_payload(&spoken[..6400]);
-    ws.send(&format!("PLAY:{}##long.wav", call.call_id()));
-    ws.send("PING");
-    ws.expect_all(&["PONG"]);
-    call.bye();
-    ws.expect("BYE:");
-    assert_recorded(&g711::decode_ulaw(&spoken[..6400]), &recording::list(&relay.recordings())[0]);
 }
 
 #[test]

@@ -7,7 +7,7 @@
 //!        │  └─────────────────────────────────────────────▶│ │ MediaCommand              │  │ │
 //!        └──────────────── SipCommand ─────────────────────┘ ▼                           │  │ │
 //!                                                MediaEvent  RtpSession ◀─ AgentOrder ───┘  │ │
-//!                              Recorder ◀── RecordAudio ────────┘  └───── CallerAudio ─────▶│ │
+//!                     Recorder, Reader ◀── RecordAudio ────────┘  └───── CallerAudio ─────▶│ │
 //!                                 └── RecordingDone ─▶ Call ◀────────── CallCommand ────────┘ │
 //!                                  Switchboard ◀──────── Connect, PlaceCall, TransferCall ──┘
 //! ```
@@ -511,18 +511,27 @@ pub struct FinishRecording {
     pub done: Option<Recipient<RecordingDone>>,
 }
 
-/// Read and decode an audio file of the output folder.
+/// Read and decode an audio file. To the reader.
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
 pub struct ReadFile {
-    /// As the client typed it: untrusted.
-    pub file: String,
+    /// Which.
+    pub file: FileSource,
     /// The rate to bring it to.
     pub rate: SampleRate,
     /// Comes back with the answer.
     pub ticket: u64,
     /// Who wants it.
     pub to: Recipient<FileRead>,
+}
+
+/// An audio file of a client.
+#[derive(Debug)]
+pub enum FileSource {
+    /// In the output folder, as the client typed it: untrusted.
+    Named(String),
+    /// A WAV file that came in one message.
+    Whole(Bytes),
 }
 
 /// Read and decode the greeting, unless it is in memory and unchanged on disk.

@@ -7,6 +7,7 @@ mod http_server;
 pub(crate) mod io;
 pub mod message;
 mod random;
+mod reader;
 mod recorder;
 mod registration;
 pub(crate) mod rtp_ports;
@@ -38,6 +39,7 @@ pub(crate) use self::random::{random_u64, seed, uuid4};
 use self::{
     http_server::{bind_http, start_http},
     message::{Census, CensusRequest, Shutdown},
+    reader::Reader,
     recorder::{Recorder, RecorderPort, cleanup},
     rtp_ports::RtpPorts,
     stack::{Stack, Threads, bind_sip},
@@ -55,6 +57,8 @@ pub struct Relay {
     switchboard: Addr<Switchboard>,
     server: ServerHandle,
     arbiters: Vec<Arbiter>,
+    /// Of the reader: it may be busy with a file that nobody will hear.
+    files: Arbiter,
     test_line: Option<TestLine>,
     sip_address: SocketAddr,
     ws_address: SocketAddr,
@@ -119,7 +123,7 @@ impl Relay {
             token: config.ws.token.clone().filter(|_| !ws_address.ip().is_loopback()),
             since: Instant::now(),
         };
-        let disk = Arbiter::new();
+        let (disk, files) = (Arbiter::new(), Arbiter::new());
         let wire = Arbiter::new();
         let media: Vec<Arbiter> = (0..cores()).map(|_| Arbiter::new()).collect();
         let threads = Threads {
@@ -137,7 +141,7 @@ impl Relay {
             call,
             media: Arc::new(setup::media_settings(config)),
             insider: None,
-            recorder: Some(start_recorder(&disk, config, watch.metrics.clone())),
+            recorder: Some(start_recorder(&disk, &files, config, watch.metrics.clone())),
             metrics: watch.metrics.clone(),
             readiness: watch.readiness.clone(),
         };
@@ -150,7 +154,7 @@ impl Relay {
             TestLine::banner(ws_address, config.ws.tls.is_some()).iter().for_each(|line| info!("{line}"));
         }
         let arbiters = media.into_iter().chain([wire, disk]).collect();
-        Ok(Self { switchboard, server, arbiters, test_line, sip_address, ws_address })
+        Ok(Self { switchboard, server, arbiters, files, test_line, sip_address, ws_address })
     }
 
     /// Where SIP is spoken.
@@ -193,6 +197,7 @@ impl Relay {
         if let Some(test_line) = self.test_line {
             test_line.stop().await;
         }
+        self.files.stop();
         for arbiter in self.arbiters {
             arbiter.stop();
             // An error is a panic that has been reported where it happened.
@@ -201,16 +206,17 @@ impl Relay {
     }
 }
 
-fn start_recorder(disk: &Arbiter, config: &Config, metrics: Arc<Metrics>) -> RecorderPort {
+fn start_recorder(disk: &Arbiter, reading: &Arbiter, config: &Config, metrics: Arc<Metrics>) -> RecorderPort {
     let files = config.files.clone();
     let recorder = Recorder::start_in_arbiter(&disk.handle(), |_| {
-        Recorder::new(files.recording_dir, files.output_dir, files.greeting, metrics)
+        Recorder::new(files.recording_dir, files.greeting, metrics)
     });
+    let reader = Reader::start_in_arbiter(&reading.handle(), |_| Reader::new(files.output_dir));
     RecorderPort {
         audio: recorder.clone().recipient(),
         finish: recorder.clone().recipient(),
         greeting: recorder.clone().recipient(),
-        files: recorder.recipient(),
+        files: reader.recipient(),
     }
 }
 

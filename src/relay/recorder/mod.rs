@@ -1,12 +1,10 @@
-//! `Recorder` owns every file that is written or read while calls are up; it has a thread of its own, so the disk
-//! delays nobody.
+//! `Recorder` owns the recordings, and reads the greeting; it has a thread of its own, so the disk delays nobody.
 //!
 //! In: [`RecordAudio`], [`FinishRecording`], [`ReadGreeting`]. Out: WAV files, [`RecordingDone`], [`GreetingRead`].
 //! Knows nothing of RTP or of the state of a call.
 
 pub mod cleanup;
 mod greeting;
-mod sound_file;
 mod wav_file;
 
 use std::{collections::HashMap, path::PathBuf, sync::Arc};
@@ -16,9 +14,7 @@ use model::id::CallId;
 use tracing::{info, warn};
 
 use self::{greeting::Greeting, wav_file::WavFile};
-use super::message::{
-    FileRead, FinishRecording, GreetingRead, ReadFile, ReadGreeting, RecordAudio, RecordingDone,
-};
+use super::message::{FinishRecording, GreetingRead, ReadFile, ReadGreeting, RecordAudio, RecordingDone};
 use crate::metrics::{Metrics, Present};
 
 /// How others reach the recorder.
@@ -30,14 +26,13 @@ pub struct RecorderPort {
     pub finish: Recipient<FinishRecording>,
     /// The greeting.
     pub greeting: Recipient<ReadGreeting>,
-    /// Files to play.
+    /// Files to play, which are the [`Reader`](super::reader::Reader)'s.
     pub files: Recipient<ReadFile>,
 }
 
 /// See the module's documentation.
 pub struct Recorder {
     folder: PathBuf,
-    output: PathBuf,
     greeting: Greeting,
     /// `None`: the file could not be written, which was said once; the call goes on without.
     open: HashMap<CallId, Option<Open>>,
@@ -51,9 +46,9 @@ struct Open {
 }
 
 impl Recorder {
-    /// Recordings go to `folder`; files to play come from `output`; the greeting, if there is one, is `greeting`.
-    pub fn new(folder: PathBuf, output: PathBuf, greeting: PathBuf, metrics: Arc<Metrics>) -> Self {
-        Self { folder, output, greeting: Greeting::new(greeting), open: HashMap::new(), metrics }
+    /// Recordings go to `folder`; the greeting, if there is one, is `greeting`.
+    pub fn new(folder: PathBuf, greeting: PathBuf, metrics: Arc<Metrics>) -> Self {
+        Self { folder, greeting: Greeting::new(greeting), open: HashMap::new(), metrics }
     }
 
     fn create(&self, call: &CallId, channels: u16) -> Option<Open> {
@@ -115,17 +110,6 @@ impl Handler<FinishRecording> for Recorder {
         if let Some(done) = finish.done {
             done.do_send(RecordingDone);
         }
-    }
-}
-
-impl Handler<ReadFile> for Recorder {
-    type Result = ();
-
-    fn handle(&mut self, read: ReadFile, _: &mut Context<Self>) {
-        let ReadFile { file, rate, ticket, to } = read;
-        let pcm =
-            sound_file::read(&self.output, &file, rate).inspect_err(|error| warn!(error, "file not played"));
-        to.do_send(FileRead { ticket, pcm });
     }
 }
 

@@ -3,7 +3,10 @@
 //! In: [`AgentPayload`] from clients (PCM, a WAV file, or the payload of a packet). Out: PCM at the encoder's rate, or
 //! payload passed through untouched where the codec is the same.
 
-use std::{collections::VecDeque, time::Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use audio::{codec, resample::Resampler};
 use model::{
@@ -69,11 +72,8 @@ impl AgentAudio {
                 self.pcm = if pcm.capacity() > KEPT_SAMPLES { Vec::new() } else { pcm };
                 queued
             }
-            AgentPayload::Riff(file) => {
-                let decoded = audio::file::decode_at(file, Some("wav"), self.rate.hz())
-                    .map_err(|error| error.to_string())?;
-                self.queue_pcm(session, &decoded.samples, self.rate, now)
-            }
+            // Decoded before it comes here.
+            AgentPayload::Riff(_) => Err("a WAV file among samples".to_owned()),
             AgentPayload::Payload { payload_type, payload } => {
                 self.queue_payload(session, payload_type, &payload, plan, now)
             }
@@ -132,17 +132,29 @@ fn codec_of(payload_type: u8, plan: &MediaPlan) -> Option<Codec> {
     negotiated.or_else(|| Codec::from_payload_type(payload_type).filter(|codec| *codec != Codec::G722))
 }
 
-/// Orders that have to wait: until the call is up, or until a file has been read. In order; 10 s of audio at most.
-#[derive(Default)]
+/// Orders that have to wait: until the call is up, or until a file has been read. In order; 10 s of audio at most, unless
+/// said otherwise.
 pub struct HeldOrders {
     orders: VecDeque<AgentOrder>,
     audio_ms: usize,
+    limit_ms: usize,
+}
+
+impl Default for HeldOrders {
+    fn default() -> Self {
+        Self::up_to(HELD)
+    }
 }
 
 impl HeldOrders {
+    /// Room for this much audio.
+    pub fn up_to(limit: Duration) -> Self {
+        Self { orders: VecDeque::new(), audio_ms: 0, limit_ms: limit.as_millis() as usize }
+    }
+
     /// Keeps an order; gives it back if there is no room for it.
     pub fn push(&mut self, order: AgentOrder) -> Result<(), AgentOrder> {
-        if self.orders.len() >= HELD_ORDERS || self.audio_ms >= HELD_MS {
+        if self.orders.len() >= HELD_ORDERS || self.audio_ms >= self.limit_ms {
             return Err(order);
         }
         self.audio_ms += milliseconds(&order.media);
@@ -172,7 +184,7 @@ impl IntoIterator for HeldOrders {
 
 /// A conversion buffer larger than this (4 s) is not kept for the rest of the call.
 const KEPT_SAMPLES: usize = 32_000;
-const HELD_MS: usize = 10_000;
+const HELD: Duration = Duration::from_secs(10);
 const HELD_ORDERS: usize = 1000;
 
 #[cfg(test)]

@@ -7,12 +7,14 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use model::audio::SampleRate;
+use audio::file::{DecodeError, Limits};
+use bytes::Bytes;
+use model::{audio::SampleRate, command::AgentPayload};
 use rtp::{Session, SessionConfig};
 
 use super::{
     super::{
-        message::{AgentMedia, AgentOrder, ClientId, MediaEvent, MediaPlan},
+        message::{AgentMedia, AgentOrder, ClientId, FileSource, MediaEvent, MediaPlan},
         random_u64,
     },
     agent_audio::{AgentAudio, HeldOrders, LegEncoder},
@@ -29,6 +31,8 @@ pub struct Leg {
     agent: AgentAudio,
     loading: Option<Loading>,
     tickets: u64,
+    /// Files that are being read, those that nobody waits for any more included.
+    reading: usize,
     /// The last audio was refused: the client has been told, until some is taken again.
     overfull: bool,
     /// Orders that found no room behind a file.
@@ -39,6 +43,9 @@ pub struct Leg {
 struct Loading {
     ticket: u64,
     client: ClientId,
+    /// The word that asked for it, and the status of a refusal.
+    word: &'static str,
+    failure: u16,
     behind: HeldOrders,
 }
 
@@ -48,8 +55,8 @@ pub enum Outcome {
     Done,
     /// This file is to be read; `loaded` takes it.
     Load {
-        /// As the client typed it.
-        file: String,
+        /// Which.
+        file: FileSource,
         /// The rate of the leg.
         rate: SampleRate,
         /// For [`Leg::loaded`].
@@ -81,6 +88,7 @@ impl Leg {
             plan,
             loading: None,
             tickets: 0,
+            reading: 0,
             overfull: false,
             unheld: 0,
         };
@@ -131,13 +139,29 @@ impl Leg {
                 }
             };
         }
-        if let AgentMedia::Play(file) = order.media {
-            return self.load(file, order.client);
-        }
-        let word = verb(&order.media);
-        match self.queue(order.media, now) {
+        let (client, word) = (order.client, verb(&order.media));
+        let queued = match order.media {
+            AgentMedia::Play(name) => {
+                return self.load(FileSource::Named(name), HeldOrders::default(), client, word, 404);
+            }
+            AgentMedia::Audio { payload: AgentPayload::Riff(file), .. } => {
+                match short(&file, self.agent.rate()) {
+                    // More of the same speech may follow at once, and is not to be refused for it.
+                    None => {
+                        let behind = HeldOrders::up_to(BEHIND_SPEECH);
+                        return self.load(FileSource::Whole(file), behind, client, word, 503);
+                    }
+                    Some(pcm) => {
+                        let queued = pcm.and_then(|pcm| self.queue_decoded(&pcm, now));
+                        self.tell_once(queued)
+                    }
+                }
+            }
+            media => self.queue(media, now),
+        };
+        match queued {
             Ok(()) => Outcome::Done,
-            Err((status, text)) => refusal(order.client, status, text, word),
+            Err((status, text)) => refusal(client, status, text, word),
         }
     }
 
@@ -150,9 +174,7 @@ impl Leg {
         match media {
             AgentMedia::Audio { payload, rate } => {
                 let queued = self.agent.queue(&mut self.session, payload, rate, &self.plan, now);
-                let told = std::mem::replace(&mut self.overfull, queued.is_err());
-                // A client that streams into a full queue hears of it once, not 50 times a second.
-                if told { Ok(()) } else { queued.map_err(|text| (503, text)) }
+                self.tell_once(queued)
             }
             AgentMedia::Mark(name) => self.session.mark(now, name).map_err(|error| (503, error.to_string())),
             AgentMedia::Dtmf { digits, each } => {
@@ -166,10 +188,21 @@ impl Leg {
         }
     }
 
-    fn load(&mut self, file: String, client: ClientId) -> Outcome {
+    fn load(
+        &mut self,
+        file: FileSource,
+        behind: HeldOrders,
+        client: ClientId,
+        word: &'static str,
+        failure: u16,
+    ) -> Outcome {
+        if self.reading >= MAX_READING {
+            return refusal(client, 503, "too many files are being read".to_owned(), word);
+        }
         self.tickets += 1;
+        self.reading += 1;
         let ticket = self.tickets;
-        self.loading = Some(Loading { ticket, client, behind: HeldOrders::default() });
+        self.loading = Some(Loading { ticket, client, word, failure, behind });
         Outcome::Load { file, rate: self.agent.rate(), ticket }
     }
 
@@ -192,21 +225,42 @@ impl Leg {
         pcm: Result<Arc<[i16]>, String>,
         now: Instant,
     ) -> Option<(HeldOrders, Outcome)> {
-        let Loading { client, behind, .. } = self.loading.take_if(|loading| loading.ticket == ticket)?;
-        let queued = pcm.map_err(|text| (404, text)).and_then(|pcm| {
-            let rate = self.agent.rate();
-            self.agent.queue_pcm(&mut self.session, &pcm, rate, now).map_err(|text| (503, text))
-        });
+        self.reading = self.reading.saturating_sub(1);
+        let Loading { client, word, failure, behind, .. } =
+            self.loading.take_if(|loading| loading.ticket == ticket)?;
+        let queued = pcm
+            .map_err(|text| (failure, text))
+            .and_then(|pcm| self.queue_decoded(&pcm, now).map_err(|text| (503, text)));
         let outcome = match queued {
             Ok(()) => Outcome::Done,
-            Err((status, text)) => refusal(client, status, text, "PLAY"),
+            Err((status, text)) => refusal(client, status, text, word),
         };
         Some((behind, outcome))
+    }
+
+    /// Queues PCM at the rate of the leg.
+    fn queue_decoded(&mut self, pcm: &[i16], now: Instant) -> Result<(), String> {
+        let rate = self.agent.rate();
+        self.agent.queue_pcm(&mut self.session, pcm, rate, now)
+    }
+
+    /// A client that streams into a full queue hears of it once, not 50 times a second.
+    fn tell_once(&mut self, queued: Result<(), String>) -> Result<(), (u16, String)> {
+        let told = std::mem::replace(&mut self.overfull, queued.is_err());
+        if told { Ok(()) } else { queued.map_err(|text| (503, text)) }
     }
 
     /// Queues the greeting, 8 kHz.
     pub fn greet(&mut self, pcm: &[i16], now: Instant) -> Result<(), String> {
         self.agent.queue_pcm(&mut self.session, pcm, SampleRate::Hz8000, now)
+    }
+}
+
+/// A WAV file that is decoded in no time; `None` for one that the calls of this thread would notice.
+fn short(file: &Bytes, rate: SampleRate) -> Option<Result<Vec<i16>, String>> {
+    match audio::file::decode_within(file.clone(), Some("wav"), Some(rate.hz()), SHORT) {
+        Err(DecodeError::TooLarge { .. } | DecodeError::TooLong { .. }) => None,
+        decoded => Some(decoded.map(|pcm| pcm.samples).map_err(|error| error.to_string())),
     }
 }
 
@@ -234,3 +288,10 @@ fn verb(media: &AgentMedia) -> &'static str {
 fn ntp_time() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + Duration::from_secs(2_208_988_800)
 }
+
+/// What is decoded at once: some milliseconds of work, whatever the file.
+const SHORT: Limits = Limits { bytes: 256 << 10, duration: Duration::from_secs(20) };
+/// Audio that may wait behind a WAV file that came in a message: as much as the playout queue takes.
+const BEHIND_SPEECH: Duration = Duration::from_secs(600);
+/// Files of one call that may be read at the same time. More than one only where CLEAR has made the others pointless.
+const MAX_READING: usize = 4;

@@ -173,11 +173,13 @@ impl RtpSession {
         match outcome {
             Outcome::Done => {}
             Outcome::Tell(news) => news.into_iter().for_each(|news| self.tell(news)),
-            Outcome::Load { file, rate, ticket } => {
-                if let Some((to, recorder)) = self.myself.clone().zip(self.recorder.as_ref()) {
-                    recorder.files.do_send(ReadFile { file, rate, ticket, to });
+            Outcome::Load { file, rate, ticket } => match self.myself.clone().zip(self.recorder.as_ref()) {
+                Some((to, recorder)) => recorder.files.do_send(ReadFile { file, rate, ticket, to }),
+                None => {
+                    let pcm = Err("no files are read here".to_owned());
+                    self.loaded(FileRead { ticket, pcm }, Instant::now());
                 }
-            }
+            },
         }
     }
 

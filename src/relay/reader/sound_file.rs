@@ -1,7 +1,8 @@
-//! Audio files that clients ask for by name: from the output folder, never from outside it.
+//! Audio files that clients ask for by name: from the output folder, never from outside it; and those that they send.
 
 use std::{fs, path::Path, sync::Arc};
 
+use bytes::Bytes;
 use model::audio::SampleRate;
 
 /// Reads `{folder}/{name}` and brings it to `rate`. The error is for the client.
@@ -22,6 +23,12 @@ pub fn read(folder: &Path, name: &str, rate: SampleRate) -> Result<Arc<[i16]>, S
     let extension = path.extension().and_then(|extension| extension.to_str());
     let decoded = audio::file::decode_at(data.into(), extension, rate.hz())
         .map_err(|error| format!("file {name:?}: {error}"))?;
+    Ok(decoded.samples.into())
+}
+
+/// Decodes a WAV file that came in a message and brings it to `rate`. The error is for the client.
+pub fn decode(data: Bytes, rate: SampleRate) -> Result<Arc<[i16]>, String> {
+    let decoded = audio::file::decode_at(data, Some("wav"), rate.hz()).map_err(|error| error.to_string())?;
     Ok(decoded.samples.into())
 }
 
