@@ -17,7 +17,11 @@ use model::{
     id::CallId,
 };
 
-use super::speech::{ChatMessage, Tool, ToolCall};
+use super::{
+    speech::{ChatMessage, Tool, ToolCall},
+    turn::TurnTimes,
+};
+use crate::metrics::Apology;
 
 /// The number of a job, given by the agent that wants it; unique within a call.
 pub type JobId = u64;
@@ -46,6 +50,12 @@ pub enum Output {
     Stop(JobId),
     /// A line for the log of this call.
     Note(String),
+    /// A turn is being answered: its first audio has just been said.
+    Answered(TurnTimes),
+    /// The caller interrupted an answer.
+    Interrupted,
+    /// The caller is told that a service is down.
+    Apologized(Apology),
 }
 
 /// Work for a service, which takes its time.

@@ -5,24 +5,28 @@
 
 use std::{
     collections::HashMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use actix::{Actor, AsyncContext, Context, Handler, Recipient, SpawnHandle};
-use model::{event::Event, id::CallId};
+use model::{command::Command, event::Event, id::CallId};
 use tokio::task::AbortHandle;
 use tracing::{error, info, warn};
 
 use super::{
-    agent::{Agent, Input, JobId, News, Output},
+    agent::{Agent, Input, Job, JobId, News, Output},
     desk::{Desk, JobReport},
     message::{CallerAudio, JobNews, Line, Say, Signal},
+    turn::TurnTimes,
 };
+use crate::metrics::{CallCenterMetrics, Present, TurnStage};
 
 /// The actor.
 pub struct CallCenter {
     desk: Desk,
     relay: Recipient<Say>,
+    metrics: Arc<CallCenterMetrics>,
     multi: bool,
     calls: HashMap<CallId, Call>,
     generation: u64,
@@ -34,6 +38,9 @@ struct Call {
     jobs: HashMap<JobId, AbortHandle>,
     alarm: Option<(Instant, SpawnHandle)>,
     heard: Instant,
+    /// How long answers of services to this turn have waited here.
+    own: Duration,
+    _present: Present,
 }
 
 impl Drop for Call {
@@ -44,8 +51,8 @@ impl Drop for Call {
 
 impl CallCenter {
     /// `relay`: who sends commands.
-    pub fn new(desk: Desk, relay: Recipient<Say>) -> Self {
-        Self { desk, relay, multi: false, calls: HashMap::new(), generation: 0 }
+    pub fn new(desk: Desk, relay: Recipient<Say>, metrics: Arc<CallCenterMetrics>) -> Self {
+        Self { desk, relay, metrics, multi: false, calls: HashMap::new(), generation: 0 }
     }
 
     fn begin(&mut self, id: &CallId) {
@@ -57,13 +64,28 @@ impl CallCenter {
         let agent = self.desk.agent(id, self.multi);
         let (generation, heard) = (self.generation, Instant::now());
         info!(call_id = %id, "call up");
-        let call = Call { agent, generation, jobs: HashMap::new(), alarm: None, heard };
+        let call = Call {
+            agent,
+            generation,
+            jobs: HashMap::new(),
+            alarm: None,
+            heard,
+            own: Duration::ZERO,
+            _present: self.metrics.begin(),
+        };
         self.calls.insert(id.clone(), call);
     }
 
     fn end(&mut self, id: &CallId, why: &str) {
         if self.calls.remove(id).is_some() {
             info!(call_id = %id, why, "call over");
+        }
+    }
+
+    /// Has the relay say something about every call that it still has, one that is on hold and silent included.
+    fn ask_after_calls(&self) {
+        for call in self.calls.keys().cloned() {
+            self.relay.do_send(Say(Command::Mark { call, name: STILL_THERE.to_owned() }));
         }
     }
 
@@ -81,16 +103,26 @@ impl CallCenter {
             match output {
                 Output::Say(command) => self.relay.do_send(Say(command)),
                 Output::Note(text) => info!(call_id = %id, "{text}"),
+                Output::Answered(times) => {
+                    info!(call_id = %id, "{}", times.line(call.own));
+                    measure(&self.metrics, &times, call.own);
+                }
+                Output::Interrupted => self.metrics.interrupted(),
+                Output::Apologized(how) => self.metrics.apologized(how),
                 Output::Stop(job) => {
                     if let Some(task) = call.jobs.remove(&job) {
                         task.abort();
                     }
                 }
                 Output::Start(job, work) => {
+                    if matches!(work, Job::Transcribe { .. }) {
+                        call.own = Duration::ZERO;
+                    }
                     let (call_id, generation) = (id.clone(), call.generation);
                     let to = ctx.address();
                     let report: JobReport = Box::new(move |news| {
-                        to.do_send(JobNews { call: call_id.clone(), generation, job, news });
+                        let (call, at) = (call_id.clone(), Instant::now());
+                        to.do_send(JobNews { call, generation, job, news, at });
                     });
                     call.jobs.insert(job, self.desk.start(work, report));
                 }
@@ -137,11 +169,13 @@ impl Handler<Line> for CallCenter {
     type Result = ();
 
     fn handle(&mut self, line: Line, ctx: &mut Self::Context) {
-        // Calls outlive a lost connection: the relay tells the next one what became of them. One that was started anew knows
-        // of none.
+        // Calls outlive a lost connection: the next one goes on with the session. A relay that was started anew knows of none.
         if let Line::Up { multi } = line {
             self.multi = multi;
             let up = Instant::now();
+            if multi {
+                self.ask_after_calls();
+            }
             ctx.run_later(REAPPEAR, move |this, _| {
                 this.end_unheard("it did not come back with the connection", |heard| heard < up);
             });
@@ -187,7 +221,8 @@ impl Handler<CallerAudio> for CallCenter {
 impl Handler<JobNews> for CallCenter {
     type Result = ();
 
-    fn handle(&mut self, JobNews { call: id, generation, job, news }: JobNews, ctx: &mut Self::Context) {
+    fn handle(&mut self, message: JobNews, ctx: &mut Self::Context) {
+        let JobNews { call: id, generation, job, news, at } = message;
         let Some(call) = self.calls.get_mut(&id).filter(|call| call.generation == generation) else { return };
         // A job that was stopped may have had its last word under way.
         if !call.jobs.contains_key(&job) {
@@ -196,10 +231,21 @@ impl Handler<JobNews> for CallCenter {
         if news.is_last() {
             call.jobs.remove(&job);
         }
+        call.own += at.elapsed();
         if let News::Failed(why) = &news {
             error!(call_id = %id, "{why}");
         }
         self.input(&id, Input::Job(job, news), ctx);
+    }
+}
+
+/// Puts down how long the stages of a turn took.
+fn measure(metrics: &CallCenterMetrics, times: &TurnTimes, own: Duration) {
+    metrics.answered();
+    times.stages().for_each(|(stage, time)| metrics.took(stage, time));
+    // Only what was transcribed is followed from its start.
+    if times.is_spoken() {
+        metrics.took(TurnStage::Own, own);
     }
 }
 
@@ -222,7 +268,9 @@ fn call_of(event: &Event) -> Option<&CallId> {
 const MAILBOX: usize = 4096;
 const MOST_CALLS: usize = 10_000;
 /// Time after a connection was made in which something must be heard of a call.
-const REAPPEAR: Duration = Duration::from_secs(30);
+const REAPPEAR: Duration = Duration::from_secs(10);
+/// The mark by which the relay is asked whether it still has a call.
+const STILL_THERE: &str = "still-there";
 const LOOK_AROUND: Duration = Duration::from_secs(60);
 /// Far longer than a relay keeps a call without audio.
 const FORGOTTEN: Duration = Duration::from_secs(3600);

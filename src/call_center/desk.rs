@@ -1,7 +1,8 @@
 //! `Desk` knows who talks in a call and who does the work: it makes agents, and runs their jobs as tasks.
 
-use std::{sync::Arc, time::Instant};
+use std::{fmt, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
+use futures_util::FutureExt;
 use model::id::CallId;
 use tokio::task::AbortHandle;
 
@@ -12,7 +13,10 @@ use super::{
     round_trip,
     speech::{Api, OpenAiLlm, OpenAiStt, OpenAiTts, Reply, SpeechError, Synthesize, Transcribe},
 };
-use crate::config::{AgentKind, CallCenterConfig, ConversationMode, LoadedCallCenter};
+use crate::{
+    config::{AgentKind, CallCenterConfig, ConversationMode, LoadedCallCenter},
+    metrics::CallCenterMetrics,
+};
 
 /// Takes what comes of a job.
 pub type JobReport = Box<dyn Fn(News) + Send + Sync>;
@@ -24,7 +28,7 @@ pub struct Desk {
 
 enum Staff {
     Simple(AgentKind),
-    Services { config: Box<CallCenterConfig>, services: Arc<Services> },
+    Services { config: Box<CallCenterConfig>, recording: Arc<[i16]>, services: Arc<Services> },
 }
 
 /// The services, and the folder for their files.
@@ -41,6 +45,8 @@ pub struct Services {
     pub system_prompt: String,
     /// Where `convented` and `response` are.
     pub output_dir: std::path::PathBuf,
+    /// Where failures are counted.
+    pub metrics: Arc<CallCenterMetrics>,
 }
 
 impl Desk {
@@ -49,13 +55,18 @@ impl Desk {
         Self { staff: Staff::Simple(agent) }
     }
 
-    /// Agents with the services that the configuration names.
+    /// Agents with the services that the configuration names. `recording`: the apology when there is no voice, at 8 kHz.
     ///
     /// # Errors
     /// [`SpeechError`] when the key cannot be used.
-    pub fn with_services(key: &str, loaded: &LoadedCallCenter) -> Result<Self, SpeechError> {
+    pub fn with_services(
+        key: &str,
+        loaded: &LoadedCallCenter,
+        recording: Arc<[i16]>,
+        metrics: Arc<CallCenterMetrics>,
+    ) -> Result<Self, SpeechError> {
         let config = loaded.config.clone();
-        let api = Api::new(key, &config.services.stt)?;
+        let api = Api::new(key, &config.services.stt)?.with_timeout(config.service_timeout);
         let stt = OpenAiStt::with_api(api.clone()).with_model(&config.stt_model);
         let llm = OpenAiLlm::with_api(api.at(&config.services.llm)).with_model(&config.llm_model);
         let tts = OpenAiTts::with_api(api.at(&config.services.tts))
@@ -68,8 +79,9 @@ impl Desk {
             language: config.language.clone(),
             system_prompt: config.system_prompt.clone(),
             output_dir: loaded.output_dir.clone(),
+            metrics,
         });
-        Ok(Self { staff: Staff::Services { config: Box::new(config), services } })
+        Ok(Self { staff: Staff::Services { config: Box::new(config), recording, services } })
     }
 
     /// Who talks in a call. `multi`: the relay has the words of multi mode, which taking turns needs.
@@ -78,8 +90,8 @@ impl Desk {
         match &self.staff {
             Staff::Simple(AgentKind::Echo) => Box::new(Echo::new(call)),
             Staff::Simple(AgentKind::Parrot) => Box::new(Parrot::new(call)),
-            Staff::Services { config, .. } if multi && config.mode == ConversationMode::Turns => {
-                Box::new(Conversation::new(call, rules(config), Instant::now()))
+            Staff::Services { config, recording, .. } if multi && config.mode == ConversationMode::Turns => {
+                Box::new(Conversation::new(call, rules(config, recording.clone()), Instant::now()))
             }
             Staff::Services { config, .. } => Box::new(Buffered::new(call, config.buffer_size, config.vad)),
         }
@@ -95,37 +107,85 @@ impl Desk {
             let Some(services) = services else {
                 return report(News::Failed("there are no services".to_owned()));
             };
-            if let Err(why) = services.carry_out(job, &report).await {
-                report(News::Failed(why));
+            // Whoever waits for a job must hear of its end, however that comes about.
+            match AssertUnwindSafe(services.carry_out(job, &report)).catch_unwind().await {
+                Ok(Ok(())) => {}
+                Ok(Err(failure)) => {
+                    services.metrics.failed(failure.service.name(), failure.error.kind());
+                    report(News::Failed(failure.to_string()));
+                }
+                Err(_) => report(News::Failed("a job ended before its time".to_owned())),
             }
         };
         tokio::task::spawn_local(task).abort_handle()
     }
 }
 
+/// Which service it was that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// Speech to text.
+    Transcription,
+    /// The chat model.
+    Chat,
+    /// Text to speech.
+    Speech,
+}
+
+impl Service {
+    /// As metrics call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Service::Transcription => "transcription",
+            Service::Chat => "chat",
+            Service::Speech => "speech",
+        }
+    }
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Service::Transcription => "speech to text",
+            Service::Chat => "chat",
+            Service::Speech => "text to speech",
+        })
+    }
+}
+
+/// Why nothing came of a job.
+#[derive(Debug, thiserror::Error)]
+#[error("{service}: {error}")]
+pub struct JobError {
+    /// Where it failed.
+    pub service: Service,
+    /// How.
+    pub error: SpeechError,
+}
+
 impl Services {
-    /// Does a job and reports what comes of it. The error is for the log.
-    async fn carry_out(&self, job: Job, report: &JobReport) -> Result<(), String> {
-        let at = |stage: &'static str| move |error: SpeechError| format!("{stage}: {error}");
+    /// Does a job and reports what comes of it.
+    async fn carry_out(&self, job: Job, report: &JobReport) -> Result<(), JobError> {
+        let at = |service: Service| move |error: SpeechError| JobError { service, error };
         match job {
             Job::RoundTrip { pcm } => {
-                let answer = round_trip::run(self, pcm).await.map_err(|error| error.to_string())?;
+                let answer = round_trip::run(self, pcm).await?;
                 report(News::Answer(answer));
             }
             Job::Transcribe { pcm } => {
-                let wav = round_trip::wav(&pcm).map_err(at("recording"))?;
-                let text =
-                    self.stt.transcribe_wav(wav, &self.language).await.map_err(at("speech to text"))?;
+                let transcribing = at(Service::Transcription);
+                let wav = round_trip::wav(&pcm).map_err(transcribing)?;
+                let text = self.stt.transcribe_wav(wav, &self.language).await.map_err(transcribing)?;
                 report(News::Transcript(text));
             }
             Job::Reply { messages, tools } => {
                 let piece = |text: &str| report(News::Piece(text.to_owned()));
-                let calls = self.llm.reply_in_pieces(&messages, &tools, &piece).await.map_err(at("chat"))?;
-                report(News::ReplyEnd(calls));
+                let calls = self.llm.reply_in_pieces(&messages, &tools, &piece).await;
+                report(News::ReplyEnd(calls.map_err(at(Service::Chat))?));
             }
             Job::Speak { text } => {
                 let piece = |pcm| report(News::Audio(pcm));
-                self.tts.synthesize_in_pieces(&text, &piece).await.map_err(at("text to speech"))?;
+                self.tts.synthesize_in_pieces(&text, &piece).await.map_err(at(Service::Speech))?;
                 report(News::SpeechEnd);
             }
         }
@@ -134,7 +194,7 @@ impl Services {
 }
 
 /// What the configuration says of taking turns; what it leaves open is said in the callers' language, where we have it.
-fn rules(config: &CallCenterConfig) -> Rules {
+fn rules(config: &CallCenterConfig, recording: Arc<[i16]>) -> Rules {
     let chinese = config.language == "zh";
     let text = |given: &Option<String>, zh: &str, en: &str| {
         given.clone().unwrap_or_else(|| if chinese { zh } else { en }.to_owned())
@@ -143,6 +203,7 @@ fn rules(config: &CallCenterConfig) -> Rules {
     Rules {
         system_prompt: config.system_prompt.clone(),
         tools: tools.collect(),
+        end_of_turn: config.end_of_turn,
         patience: config.silence,
         prompt: text(&config.silence_prompt, "请问您还在吗？", "Are you still there?"),
         farewell: text(&config.farewell, "谢谢来电，再见。", "Thank you for calling. Goodbye."),
@@ -151,5 +212,6 @@ fn rules(config: &CallCenterConfig) -> Rules {
             "抱歉，我现在无法回答，请稍后再说一次。",
             "I am sorry, I cannot answer right now. Please say that again in a moment.",
         ),
+        recording,
     }
 }

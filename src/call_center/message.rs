@@ -10,7 +10,7 @@
 //! Signalling goes by `do_send`; the caller's audio by `try_send` on one kept `Recipient`, where a full mailbox drops and
 //! counts. What a call does with all that is decided by its [`Agent`](super::agent::Agent), without actors.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use actix::Message;
 use model::{command::Command, event::Event, id::CallId};
@@ -68,4 +68,6 @@ pub struct JobNews {
     pub job: JobId,
     /// What came.
     pub news: News,
+    /// When it was there.
+    pub at: Instant,
 }

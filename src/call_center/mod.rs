@@ -11,6 +11,7 @@
 //! [`center`]. docs/call_center.md tells its user what it does.
 
 pub mod agent;
+mod apology;
 pub mod buffered;
 pub mod center;
 pub mod client;
@@ -21,20 +22,23 @@ pub mod message;
 pub mod round_trip;
 pub mod sentences;
 pub mod speech;
+pub mod turn;
+mod watch;
 pub mod wire;
 
-use std::{fs, io, path::PathBuf};
+use std::{fs, io, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use actix::{Actor, AsyncContext};
 use tokio::sync::oneshot;
 
+pub use self::apology::RecordingError;
 use self::{
     center::CallCenter,
     client::{Audience, ClientSettings, WsClient},
     desk::Desk,
     speech::SpeechError,
 };
-use crate::config::LoadedCallCenter;
+use crate::{config::LoadedCallCenter, metrics::CallCenterMetrics, relay::uuid4};
 
 /// Why the call center cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +49,22 @@ pub enum StartError {
     /// The key cannot be used.
     #[error(transparent)]
     Speech(#[from] SpeechError),
+    /// The recorded apology cannot be played.
+    #[error("cannot play {} (CALL_CENTER_APOLOGY_FILE): {error}", path.display())]
+    Recording {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: RecordingError,
+    },
+    /// The metrics cannot be served.
+    #[error("cannot listen on {address} (CALL_CENTER_METRICS_ADDR): {error}")]
+    Metrics {
+        /// Where they should be.
+        address: SocketAddr,
+        /// What the operating system says.
+        error: io::Error,
+    },
     /// A folder cannot be made.
     #[error("cannot create {} (OUTPUT_DIR): {error}", path.display())]
     Folder {
@@ -60,6 +80,7 @@ pub enum StartError {
 /// # Errors
 /// [`StartError`] when it cannot begin.
 pub async fn run(loaded: &LoadedCallCenter) -> Result<(), StartError> {
+    let metrics = Arc::new(CallCenterMetrics::new());
     let desk = match (loaded.agent, &loaded.api_key) {
         (Some(agent), _) => Desk::without_services(agent),
         (None, None) => return Err(StartError::KeyRequired),
@@ -68,10 +89,16 @@ pub async fn run(loaded: &LoadedCallCenter) -> Result<(), StartError> {
                 let path = loaded.output_dir.join(folder);
                 fs::create_dir_all(&path).map_err(|error| StartError::Folder { path, error })?;
             }
-            Desk::with_services(key.expose(), loaded)?
+            let recording = apology::load(&loaded.config)?;
+            Desk::with_services(key.expose(), loaded, recording, metrics.clone())?
         }
     };
+    if let Some(address) = loaded.config.metrics {
+        watch::serve(address, metrics.clone(), loaded.token.clone())
+            .map_err(|error| StartError::Metrics { address, error })?;
+    }
     let settings = ClientSettings {
+        session: uuid4(),
         url: loaded.config.ws_url.clone(),
         token: loaded.token.clone(),
         reconnect: loaded.config.reconnect,
@@ -84,7 +111,8 @@ pub async fn run(loaded: &LoadedCallCenter) -> Result<(), StartError> {
             signals: own.clone().recipient(),
             audio: own.recipient(),
         };
-        CallCenter::new(desk, WsClient::new(settings, audience, ended).start().recipient())
+        let client = WsClient::new(settings, audience, metrics.clone(), ended).start();
+        CallCenter::new(desk, client.recipient(), metrics)
     });
     // An error is the client's end, too.
     let _ = end.await;

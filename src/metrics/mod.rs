@@ -4,6 +4,7 @@
 //! operation; only what happens once a call or once a connection looks up a label or takes a lock. No label ever holds
 //! a number, a call id or anything else that a peer chose. Knows no actor and no socket.
 
+mod call_center;
 mod calls;
 mod clients;
 mod media;
@@ -13,13 +14,14 @@ mod sip;
 use std::fmt;
 
 use prometheus_client::{
-    encoding::text::encode,
+    encoding::text,
     metrics::{counter::Counter, gauge::Gauge, info::Info},
     registry::Registry,
 };
 
 use self::shelf::Shelf;
 pub use self::{
+    call_center::{Apology, CallCenterMetrics, TurnStage},
     calls::{CallMetrics, LiveCall, Stage},
     clients::{ClientMetrics, CloseCause, Connection},
     media::{LegAccount, LegDrops, MediaMetrics, SETTLE_EVERY},
@@ -105,10 +107,7 @@ impl Metrics {
 
     /// The text that Prometheus reads (OpenMetrics 1.0).
     pub fn encode(&self) -> String {
-        let mut text = String::with_capacity(TEXT_CAPACITY);
-        // Writing into a `String` has no error, and neither do our metrics.
-        let _ = encode(&mut text, &self.registry);
-        text
+        encode(&self.registry)
     }
 }
 
@@ -144,6 +143,13 @@ impl DropMetrics {
             );
         Self { client_outbox, client_mailbox, session_mailbox, playout, held, recorder, backlog, sip_events }
     }
+}
+
+fn encode(registry: &Registry) -> String {
+    let mut text = String::with_capacity(TEXT_CAPACITY);
+    // Writing into a `String` has no error, and neither do our metrics.
+    let _ = text::encode(&mut text, registry);
+    text
 }
 
 /// Adds what a cumulative figure grew by since it was settled. One that went back has not grown.
@@ -186,7 +192,7 @@ pub(crate) mod tests {
     #[test]
     fn document_lists_every_metric_with_its_kind_and_labels() {
         let text = used().encode();
-        assert_eq!(documented(), exposed(&text));
+        assert_eq!(documented("sip_relay_"), exposed(&text));
     }
 
     #[test]
@@ -246,10 +252,10 @@ pub(crate) mod tests {
         assert_eq!(value(&text, "sip_relay_sip_malformed_total"), 7.0);
     }
 
-    type Catalogue = BTreeMap<String, (String, BTreeSet<String>)>;
+    pub(crate) type Catalogue = BTreeMap<String, (String, BTreeSet<String>)>;
 
     /// Name, kind and labels of everything in an exposition.
-    fn exposed(text: &str) -> Catalogue {
+    pub(crate) fn exposed(text: &str) -> Catalogue {
         let kinds = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
         kinds
             .map(|(family, kind)| {
@@ -275,8 +281,8 @@ pub(crate) mod tests {
         name.to_owned()
     }
 
-    /// The same of docs/metrics.md: rows `| name | kind | labels | unit | meaning |`.
-    fn documented() -> Catalogue {
+    /// The same of docs/metrics.md for names with this beginning: rows `| name | kind | labels | unit | meaning |`.
+    pub(crate) fn documented(prefix: &str) -> Catalogue {
         let rows = include_str!("../../docs/metrics.md").lines();
         rows.filter_map(|row| {
             let mut cells = row.strip_prefix("| `")?.trim_end_matches(" |").split(" | ");
@@ -284,7 +290,7 @@ pub(crate) mod tests {
             let kind = cells.next()?.to_owned();
             let labels = cells.next()?.split(['`', ' ', ',']).filter(|word| !word.is_empty() && *word != "-");
             let labels = labels.map(str::to_owned).collect();
-            if !name.starts_with("sip_relay_") {
+            if !name.starts_with(prefix) {
                 return None;
             }
             assert_eq!(cells.filter(|cell| !cell.is_empty()).count(), 2, "unit and meaning: {row}");
