@@ -11,7 +11,7 @@ use std::{
 
 use audio::speech::{SpeechConfig, SpeechDetector, SpeechEvent};
 use model::{
-    audio::SampleRate,
+    audio::{SampleRate, le_bytes},
     command::{AgentPayload, Command},
     event::Event,
     id::CallId,
@@ -185,8 +185,8 @@ impl Agent for Parrot {
 
 /// `pcm` (8 kHz) as a command.
 pub(super) fn speak(call: &CallId, pcm: &[i16]) -> Output {
-    let bytes: Vec<u8> = pcm.iter().flat_map(|sample| sample.to_le_bytes()).collect();
-    Output::Say(Command::Rtp { call: Some(call.clone()), audio: AgentPayload::Pcm(bytes.into()) })
+    let bytes = le_bytes(pcm).collect();
+    Output::Say(Command::Rtp { call: Some(call.clone()), audio: AgentPayload::Pcm(bytes) })
 }
 
 /// Cuts what a caller says into turns: from a little before the first word to the last one.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use audio::g711;
 use model::{
+    audio::samples,
     event::{Event, EventError},
     id::CallId,
     mode::Mode,
@@ -50,10 +51,7 @@ impl Wire {
             }
         })?;
         Ok(match event {
-            Event::RtpMulti { call, audio } => {
-                let samples = audio.as_chunks::<2>().0.iter().map(|bytes| i16::from_le_bytes(*bytes));
-                Incoming::Audio(call, samples.collect())
-            }
+            Event::RtpMulti { call, audio } => Incoming::Audio(call, samples(&audio).collect()),
             Event::RtpClassic { payload_type, payload } => {
                 let sample = match payload_type {
                     0 => g711::ulaw_sample,

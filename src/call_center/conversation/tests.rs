@@ -235,7 +235,7 @@ fn long_reply_is_synthesized_a_little_ahead_of_what_is_played() {
     let (transcribe, _) = scene.turn();
     let (reply, _) = scene.transcript(transcribe, "tell me everything");
     let mut jobs: VecDeque<JobId> = VecDeque::new();
-    let mut begun = |outputs: &[Output], jobs: &mut VecDeque<JobId>| {
+    let begun = |outputs: &[Output], jobs: &mut VecDeque<JobId>| {
         let speech = outputs.iter().filter_map(|output| match output {
             Output::Start(job, Job::Speak { .. }) => Some(*job),
             _ => None,

@@ -167,8 +167,7 @@ impl Downsampler {
     /// Takes whole samples out of `bytes`.
     fn take(&mut self, bytes: &mut BytesMut) -> Vec<i16> {
         let whole = bytes.split_to(bytes.len() & !1);
-        let samples: Vec<i16> =
-            whole.as_chunks::<2>().0.iter().map(|pair| i16::from_le_bytes(*pair)).collect();
+        let samples: Vec<i16> = model::audio::samples(&whole).collect();
         let mut out = Vec::with_capacity(samples.len() / 3 + 1);
         self.0.process(&samples, &mut out);
         out
