@@ -472,4 +472,6 @@ const HUNG_UP: Duration = Duration::from_secs(10);
 const MOST_CARRIED: usize = 60 * 8000;
 
 #[cfg(test)]
+mod interruption_tests;
+#[cfg(test)]
 mod tests;

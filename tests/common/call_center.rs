@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::relay::read_lines;
+use super::relay::{read_lines, resident_kib};
 use super::temp::TempDir;
 use super::{Feed, WAIT, eventually};
 
@@ -50,6 +50,16 @@ impl CallCenter {
     pub fn output_files(&self, folder: &str) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.dir().join("output").join(folder)).into_iter().flatten();
         entries.map(|entry| entry.unwrap().path()).collect()
+    }
+
+    /// Resident memory in KiB (Linux).
+    pub fn resident_kib(&self) -> u64 {
+        resident_kib(self.child.id())
+    }
+
+    /// Number of open file descriptors (Linux).
+    pub fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
 
     /// All output lines so far.
