@@ -108,7 +108,9 @@ enum Then {
 impl Conversation {
     /// For one call that is up since `now`.
     pub fn new(call: CallId, rules: Rules, now: Instant) -> Self {
-        let speech = SpeechConfig { onset: INTERRUPTION, hangover: rules.end_of_turn };
+        // The detector rounds up to its frames; so it becomes the nearest one.
+        let hangover = rules.end_of_turn.saturating_sub(SpeechConfig::FRAME / 2);
+        let speech = SpeechConfig { onset: INTERRUPTION, hangover };
         Self {
             call,
             rules,
