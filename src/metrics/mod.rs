@@ -6,6 +6,7 @@
 
 mod calls;
 mod clients;
+mod gateway;
 mod media;
 mod shelf;
 mod sip;
@@ -22,6 +23,7 @@ use self::shelf::Shelf;
 pub use self::{
     calls::{CallMetrics, LiveCall, Stage},
     clients::{ClientMetrics, CloseCause, Connection},
+    gateway::GatewayMetrics,
     media::{LegAccount, LegDrops, MediaMetrics, SETTLE_EVERY},
     shelf::Present,
     sip::SipMetrics,
@@ -40,6 +42,8 @@ pub struct Metrics {
     pub media: MediaMetrics,
     /// WebSocket clients.
     pub clients: ClientMetrics,
+    /// Twilio's and Telnyx's streams.
+    pub gateway: GatewayMetrics,
     /// Recordings.
     pub recordings: RecordingMetrics,
     /// What a full queue cost.
@@ -88,6 +92,7 @@ impl Metrics {
         let mut shelf = Shelf(&mut registry);
         let (calls, sip) = (CallMetrics::new(&mut shelf), SipMetrics::new(&mut shelf));
         let (media, clients) = (MediaMetrics::new(&mut shelf), ClientMetrics::new(&mut shelf));
+        let gateway = GatewayMetrics::new(&mut shelf);
         let recordings = RecordingMetrics {
             open: shelf.gauge("recordings_open", "Recordings that are being written"),
             started: shelf.counter("recordings", "Recordings that were begun"),
@@ -100,7 +105,7 @@ impl Metrics {
             "The relay's version",
             Info::new([("version", env!("CARGO_PKG_VERSION"))]),
         );
-        Self { calls, sip, media, clients, recordings, drops, backlog, registry }
+        Self { calls, sip, media, clients, gateway, recordings, drops, backlog, registry }
     }
 
     /// The text that Prometheus reads (OpenMetrics 1.0).
@@ -180,6 +185,11 @@ pub(crate) mod tests {
         metrics.clients.refused(401);
         metrics.clients.command_refused(481);
         drop(metrics.clients.connected());
+        metrics.gateway.webhook("telnyx", "answered");
+        drop(metrics.gateway.connected());
+        metrics.gateway.refused("full");
+        drop(metrics.gateway.stream("telnyx"));
+        metrics.gateway.hangup("telnyx", "done");
         metrics
     }
 

@@ -21,7 +21,8 @@ pub(crate) mod testing;
 mod tls;
 mod ws_client;
 
-pub(crate) use ws_client::SUBPROTOCOL;
+pub(crate) use http::{Slot, Slots};
+pub(crate) use ws_client::{SUBPROTOCOL, outbox, socket};
 
 use std::{
     io as std_io,
