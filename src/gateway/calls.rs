@@ -156,7 +156,8 @@ mod tests {
         let log = CallLog::default();
         (0..25).for_each(|n| drop(log.begin(facts(n))));
         let shown = log.json();
-        let ids: Vec<_> = shown["recent"].as_array().expect("a list").iter().map(|c| c["stream_id"].clone()).collect();
+        let ids: Vec<_> =
+            shown["recent"].as_array().expect("a list").iter().map(|c| c["stream_id"].clone()).collect();
         assert_eq!(ids, (5..25).rev().map(|n| json!(format!("s{n}"))).collect::<Vec<_>>());
         assert_eq!(shown["stats"]["total_completed"], 25);
     }

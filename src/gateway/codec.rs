@@ -170,9 +170,14 @@ mod tests {
     fn tone_keeps_its_pitch_and_loudness_in_every_format_both_ways() {
         let peak = 8000;
         let loudness = f64::from(peak) / 2f64.sqrt();
-        for (encoding, rate) in
-            [("mulaw", 8000), ("PCMA", 8000), ("L16", 8000), ("L16", 16_000), ("L16", 24_000), ("G722", 16_000)]
-        {
+        for (encoding, rate) in [
+            ("mulaw", 8000),
+            ("PCMA", 8000),
+            ("L16", 8000),
+            ("L16", 16_000),
+            ("L16", 24_000),
+            ("G722", 16_000),
+        ] {
             for frequency in [300.0, 1000.0, 2800.0] {
                 let mut codec = AudioCodec::new(rate, encoding).expect("a format");
                 let tone = Sine::new(frequency, CANONICAL_SAMPLE_RATE, peak).samples(16_000);
@@ -180,12 +185,17 @@ mod tests {
                     .chunks(320)
                     .flat_map(|frame| codec.encode_from_canonical(&bytes_of(frame)).expect("whole samples"))
                     .collect();
-                let back: Vec<u8> =
-                    wire.chunks(wire.len() / 50).flat_map(|p| codec.decode_to_canonical(p).expect("whole")).collect();
+                let back: Vec<u8> = wire
+                    .chunks(wire.len() / 50)
+                    .flat_map(|p| codec.decode_to_canonical(p).expect("whole"))
+                    .collect();
                 let back = samples(&back);
                 assert_eq!(back.len(), tone.len(), "{encoding}/{rate}");
                 let found = dominant_frequency(&back, CANONICAL_SAMPLE_RATE).expect("a tone");
-                assert!((found - frequency).abs() < frequency * 0.01, "{encoding}/{rate}: {frequency} is {found}");
+                assert!(
+                    (found - frequency).abs() < frequency * 0.01,
+                    "{encoding}/{rate}: {frequency} is {found}"
+                );
                 let change = decibels(&back, loudness);
                 assert!(change.abs() < 0.5, "{encoding}/{rate}: {frequency} Hz by {change} dB");
             }

@@ -3,17 +3,34 @@
 //! In: HTTP requests of the two providers, a table of numbers. Out: calls, for a program of this process. docs/gateway.md
 //! tells its user what it does.
 
+mod calls;
+mod codec;
 mod config;
 mod did;
 mod error;
 mod file;
+mod gate;
+mod handler;
+mod media_stream;
+mod rest;
+mod routes;
+mod token;
+mod transport;
 mod variables;
 mod yaml;
 
 pub use self::{
+    codec::{AudioCodec, CANONICAL_CHANNELS, CANONICAL_SAMPLE_RATE, CANONICAL_SAMPLE_WIDTH},
     config::{L16Endian, MEDIA_PATH, ProviderConfig, SipConfig, TelnyxConfig, TwilioConfig},
     did::{DidCheck, DidConfig, DidRouter, DidTable, DidValue},
     error::SipTransportError,
+    handler::echo,
+    rest::{ApiBases, Credentials, TelnyxKey},
+    routes::{GatewayOptions, SipWebhookHandler},
+    transport::{
+        AudioStream, BaseTransport, EventStream, MarkOutcome, Metadata, PendingMark, SipTransport,
+        TransportEvent,
+    },
     variables::Variables,
 };
 pub(crate) use self::{

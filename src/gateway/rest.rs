@@ -172,7 +172,9 @@ fn url(base: &str, segments: &[&str]) -> Option<Url> {
 /// Whether the call is over already: 404 of both, Telnyx 422 (90018), Twilio 400 (21220).
 fn is_gone(call: &ProviderCall, status: StatusCode) -> bool {
     match call {
-        ProviderCall::Telnyx(_) => [StatusCode::NOT_FOUND, StatusCode::UNPROCESSABLE_ENTITY].contains(&status),
+        ProviderCall::Telnyx(_) => {
+            [StatusCode::NOT_FOUND, StatusCode::UNPROCESSABLE_ENTITY].contains(&status)
+        }
         ProviderCall::Twilio(_) => [StatusCode::NOT_FOUND, StatusCode::BAD_REQUEST].contains(&status),
     }
 }

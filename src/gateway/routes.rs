@@ -156,9 +156,10 @@ impl SipWebhookHandler {
     /// `GET /api/calls`. Nothing can be chosen any more afterwards: it would be another gateway.
     pub fn configure(&self, app: &mut web::ServiceConfig) {
         let webhook = |provider| {
-            let answer = web::post().to(move |request: HttpRequest, body: web::Payload, gate: web::Data<Gate>| {
-                webhook(provider, request, body, gate)
-            });
+            let answer =
+                web::post().to(move |request: HttpRequest, body: web::Payload, gate: web::Data<Gate>| {
+                    webhook(provider, request, body, gate)
+                });
             web::resource(match provider {
                 Provider::Telnyx => "/sip/telnyx/answer",
                 Provider::Twilio => "/sip/twilio/answer",
@@ -179,23 +180,32 @@ impl SipWebhookHandler {
     }
 
     fn gate(&self) -> Arc<Gate> {
-        let gate = self.0.gate.get_or_init(|| {
-            let Parts { router, handler, public_ws_url, credentials, bases, options, metrics, list_token: _ } =
-                self.0.parts.clone();
-            let rules = Rules {
-                credentials: credentials.clone(),
-                token_required: options.require_token,
-                max_streams: options.max_streams,
-            };
-            let session = SessionConfig {
-                handshake_timeout: options.handshake_timeout,
-                idle_timeout: Some(options.idle_timeout),
-                l16: options.l16,
-                ..SessionConfig::default()
-            };
-            let rest = Rest::new(credentials, bases);
-            Arc::new(Gate::new((router, handler), public_ws_url, rules, rest, metrics, session))
-        });
+        let gate =
+            self.0.gate.get_or_init(|| {
+                let Parts {
+                    router,
+                    handler,
+                    public_ws_url,
+                    credentials,
+                    bases,
+                    options,
+                    metrics,
+                    list_token: _,
+                } = self.0.parts.clone();
+                let rules = Rules {
+                    credentials: credentials.clone(),
+                    token_required: options.require_token,
+                    max_streams: options.max_streams,
+                };
+                let session = SessionConfig {
+                    handshake_timeout: options.handshake_timeout,
+                    idle_timeout: Some(options.idle_timeout),
+                    l16: options.l16,
+                    ..SessionConfig::default()
+                };
+                let rest = Rest::new(credentials, bases);
+                Arc::new(Gate::new((router, handler), public_ws_url, rules, rest, metrics, session))
+            });
         gate.clone()
     }
 }
@@ -221,7 +231,9 @@ async fn webhook(
     if let Err(refusal) = gate.webhook(provider, request.headers(), target, (&body, &form), unix) {
         warn!(provider = provider.name(), "webhook refused: {refusal}");
         metrics.webhook(provider.name(), "forbidden");
-        return HttpResponse::Forbidden().content_type("text/plain; charset=utf-8").body(format!("{refusal}\n"));
+        return HttpResponse::Forbidden()
+            .content_type("text/plain; charset=utf-8")
+            .body(format!("{refusal}\n"));
     }
     let field = |name: &str| {
         let found = form.iter().find(|(field, _)| field == name);
@@ -260,9 +272,7 @@ async fn media_stream(
     }
     let admitted = gate.upgrade(request.headers()).and_then(|signed| Ok((signed, gate.enter()?)));
     match admitted {
-        Ok((signed, place)) => {
-            MediaStream::serve(&gate.into_inner(), &request, payload, signed, place)
-        }
+        Ok((signed, place)) => MediaStream::serve(&gate.into_inner(), &request, payload, signed, place),
         Err(refusal) => {
             warn!("media socket refused: {refusal}");
             gate.metrics.gateway.refused(refusal.label());
@@ -283,7 +293,9 @@ async fn calls(request: HttpRequest, gate: web::Data<Gate>, token: web::Data<Lis
         }
         // A tunnel makes the whole server public, and its connections come from this machine.
         None if PROXIES.iter().any(|name| request.headers().contains_key(*name)) => {
-            return HttpResponse::Forbidden().content_type("text/plain; charset=utf-8").body("not through a proxy\n");
+            return HttpResponse::Forbidden()
+                .content_type("text/plain; charset=utf-8")
+                .body("not through a proxy\n");
         }
         _ => {}
     }

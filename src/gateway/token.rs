@@ -70,7 +70,8 @@ impl Tokens {
         let token = token.filter(|token| !token.is_empty()).ok_or(TokenError::Missing)?;
         // Whoever shows it for another call has had it: it is used up in any case.
         let (_, announced) = self.waiting.remove(token).ok_or(TokenError::Unknown)?;
-        let other_call = !call_sid.is_empty() && !announced.call_sid.is_empty() && announced.call_sid != call_sid;
+        let other_call =
+            !call_sid.is_empty() && !announced.call_sid.is_empty() && announced.call_sid != call_sid;
         if other_call || announced.provider != provider {
             return Err(TokenError::OtherCall);
         }

@@ -142,8 +142,7 @@ impl MediaStream {
             telling: false,
             _registered: None,
         };
-        let terms =
-            Terms { max_message: MAX_MESSAGE, protocols: &[], too_big: "message over 65536 bytes" };
+        let terms = Terms { max_message: MAX_MESSAGE, protocols: &[], too_big: "message over 65536 bytes" };
         Socket::upgrade(request, payload, stream.start().recipient(), outbox, terms, connection)
     }
 
@@ -163,7 +162,9 @@ impl MediaStream {
         }
         let (label, reason) = match &error {
             StreamError::ProviderDetection { .. } => ("not-recognized", CloseReason::Refused),
-            StreamError::ProviderConnection(stream::HandshakeError::Timeout { .. }) => ("timeout", CloseReason::Idle),
+            StreamError::ProviderConnection(stream::HandshakeError::Timeout { .. }) => {
+                ("timeout", CloseReason::Idle)
+            }
             StreamError::ProviderConnection(_) => ("not-a-start", CloseReason::Refused),
             StreamError::Idle { .. } => ("idle", CloseReason::Idle),
             StreamError::Malformed { .. } | StreamError::Message(_) => ("malformed", CloseReason::Refused),
@@ -282,10 +283,13 @@ impl MediaStream {
                     up.call.chunks.sent.fetch_add(1, Ordering::Relaxed);
                     self.outbox.audio(AudioMessage::Text(text.into()));
                 }
-                Outgoing::Mark(name) => match self.session.mark(&name) {
-                    Ok(text) if self.outbox.signal(text).is_ok() => {}
-                    Ok(_) => return self.fail(CloseReason::TooSlow, ctx),
-                    Err(_) => up.program.marked(&name, MarkOutcome::Lost),
+                Outgoing::Mark(name) => match self.session.mark(&name).map(|text| self.outbox.signal(text)) {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) => return self.fail(CloseReason::TooSlow, ctx),
+                    Err(_) => {
+                        up.program.marked(&name, MarkOutcome::Lost);
+                        continue;
+                    }
                 },
             }
             metrics.sent.inc();
@@ -363,12 +367,17 @@ impl MediaStream {
         match (result, provider) {
             (Hangup::Failed, _) => warn!(provider = provider.name(), "the provider did not end the call"),
             (Hangup::NoCredentials, Provider::Telnyx) => {
-                warn!("without TELNYX_API_KEY only the stream ends: the caller stays on the line until he hangs up");
+                warn!(
+                    "without TELNYX_API_KEY only the stream ends: the caller stays on the line until he hangs up"
+                );
             }
             _ => {}
         }
         if let Phase::Over(waiting) = &mut self.phase {
-            waiting.drain(..).for_each(|done| drop(done.send(result)));
+            for done in waiting.drain(..) {
+                // A program that does not wait for the answer does not get it.
+                let _ = done.send(result);
+            }
         }
         self.outbox.close(CloseReason::Done);
     }

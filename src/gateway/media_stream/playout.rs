@@ -147,7 +147,8 @@ impl<M> Playout<M> {
 
 const FRAME: Duration = stream::FRAME;
 /// 20 ms of canonical PCM.
-const FRAME_BYTES: usize = super::super::CANONICAL_SAMPLE_RATE as usize / 50 * super::super::CANONICAL_SAMPLE_WIDTH;
+const FRAME_BYTES: usize =
+    super::super::CANONICAL_SAMPLE_RATE as usize / 50 * super::super::CANONICAL_SAMPLE_WIDTH;
 /// How much the provider may hold that was not played yet. The rest stays here: some providers drop what is too much.
 pub const LEAD: Duration = Duration::from_secs(10);
 /// How long less than a frame waits for the rest of it.

@@ -18,12 +18,12 @@ use tokio::sync::oneshot;
 use tracing::debug;
 
 use super::{
-    Due, Inbox, Outlet, Playout,
     super::{
         SipTransportError,
         codec::AudioCodec,
         transport::{MarkOutcome, TransportEvent},
     },
+    Due, Inbox, Outlet, Playout,
 };
 use crate::metrics::GatewayMetrics;
 
@@ -151,7 +151,9 @@ impl Program {
                 Outgoing::Mark(name)
             }
             // Whole frames are whole samples.
-            Due::Frame(pcm) => Outgoing::Payload(self.speaking.encode_from_canonical(&pcm).unwrap_or_default()),
+            Due::Frame(pcm) => {
+                Outgoing::Payload(self.speaking.encode_from_canonical(&pcm).unwrap_or_default())
+            }
         })
     }
 
@@ -162,7 +164,9 @@ impl Program {
 
     /// A mark that was sent is done with.
     pub fn marked(&mut self, name: &str, outcome: MarkOutcome) {
-        if let Some(mark) = self.sent.iter().position(|mark| mark.name == name).and_then(|at| self.sent.remove(at)) {
+        if let Some(mark) =
+            self.sent.iter().position(|mark| mark.name == name).and_then(|at| self.sent.remove(at))
+        {
             self.settle(mark, outcome);
         }
     }
@@ -258,7 +262,10 @@ mod tests {
         let mut marks = Vec::new();
         for name in ["sent", "sent", "cleared", "lost"] {
             if name == "cleared" {
-                assert_eq!(sends(&mut program, now), [Outgoing::Mark("sent".into()), Outgoing::Mark("sent".into())]);
+                assert_eq!(
+                    sends(&mut program, now),
+                    [Outgoing::Mark("sent".into()), Outgoing::Mark("sent".into())]
+                );
             }
             let ((ordered, _), (reached, mark)) = (done(), oneshot::channel());
             program.mark(name.to_owned(), reached, ordered);
@@ -273,7 +280,7 @@ mod tests {
         assert!(marks[1].try_recv().is_err(), "of two with one name the first");
         assert_eq!(marks[2].try_recv(), Ok(MarkOutcome::Cleared));
         drop(program);
-        assert_eq!([marks[1].try_recv(), marks[3].try_recv()], [Ok(MarkOutcome::Lost); 2]);
+        assert_eq!((marks[1].try_recv(), marks[3].try_recv()), (Ok(MarkOutcome::Lost), Ok(MarkOutcome::Lost)));
         let events = ends.events.collect::<Vec<_>>().now_or_never().expect("it has ended");
         assert_eq!(events.len(), 4);
     }
