@@ -414,6 +414,10 @@ impl Handler<MediaEvent> for Call {
             }
             MediaEvent::Drained => return self.input(Input::Agent(AgentInput::Hangup), ctx),
             MediaEvent::Died => return self.input(Input::MediaDied, ctx),
+            MediaEvent::LineClosed => {
+                let gone = EndReason::new(Party::Caller, EndLabel::RemoteBye);
+                return self.input(Input::Sip(state::SipInput::Ended(gone)), ctx);
+            }
             MediaEvent::Refused { client, status, text, verb } => {
                 return self.refuse(client, status, text.into(), verb);
             }
