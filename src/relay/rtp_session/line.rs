@@ -224,3 +224,95 @@ const MAX_PAYLOAD: usize = 2048;
 const TOLERANCE: u64 = 480;
 /// A second: what comes later than that after the one before, without saying when it was spoken, follows a pause.
 const PAUSE: i64 = 8000;
+
+#[cfg(test)]
+mod tests {
+    use model::audio::SampleRate;
+
+    use super::*;
+
+    #[test]
+    fn times_that_waver_are_put_straight_and_pauses_are_kept() {
+        let mut line = Heard::new(Codec::Pcmu);
+        let placed: Vec<_> = [(1, 20), (2, 43), (3, 58), (4, 81), (5, 2100), (6, 2119)]
+            .into_iter()
+            .map(|(chunk, ms)| line.hear(Some(chunk), Some(ms), 160))
+            .collect();
+        assert_eq!(placed, [(1, 0), (2, 160), (3, 320), (4, 480), (5, 16_640), (6, 16_800)]);
+    }
+
+    #[test]
+    fn message_that_comes_late_has_its_own_place() {
+        let mut line = Heard::new(Codec::Pcma);
+        for (chunk, place) in [(7, 0), (9, 320), (8, 160), (10, 480), (12, 800), (11, 640)] {
+            assert_eq!(line.hear(Some(chunk), None, 160), (chunk as u16, place));
+        }
+    }
+
+    #[test]
+    fn without_numbers_and_times_one_message_follows_the_other() {
+        let mut line = Heard::new(Codec::L16(SampleRate::Hz16000));
+        // The same number again and again says nothing either.
+        for (n, chunk) in [None, Some(1), Some(1), Some(1), None].into_iter().enumerate() {
+            assert_eq!(line.hear(chunk, None, 640), (n as u16, n as u32 * 160));
+        }
+        line.now += Duration::from_secs(3);
+        assert_eq!(line.hear(None, None, 640), (5, 4 * 160 + 24_000), "nothing came for three seconds");
+    }
+
+    #[test]
+    fn long_message_becomes_packets_that_the_core_takes() {
+        let mut line = Heard::new(Codec::Pcmu);
+        line.hear(Some(1), Some(0), 160);
+        let audio = StreamAudio { chunk: Some(2), timestamp: None, payload: vec![7; 4000].into() };
+        let (mut packets, now) = (Vec::new(), line.now);
+        line.packets.of(&audio, now, |packet| {
+            let (sequence, place) = header(packet);
+            packets.push((sequence, place, packet.len() - HEADER));
+        });
+        assert_eq!(packets, [(2, 160, 1920), (3, 2080, 1920), (4, 4000, 160)]);
+        assert_eq!(line.hear(Some(3), Some(520), 160), (5, 4160));
+    }
+
+    #[test]
+    fn nonsense_is_borne() {
+        let mut line = Heard::new(Codec::Pcmu);
+        let odd = [(0, u64::MAX), (u64::MAX, 0), (1, u64::MAX), (u64::MAX / 2, 5), (3, 7)];
+        for (chunk, ms) in odd {
+            line.hear(Some(chunk), Some(ms), 1);
+        }
+        line.packets.of(
+            &StreamAudio { chunk: None, timestamp: None, payload: Bytes::new() },
+            line.now,
+            |_| panic!("an empty message is no packet"),
+        );
+    }
+
+    struct Heard {
+        packets: Packets,
+        now: Instant,
+    }
+
+    impl Heard {
+        fn new(codec: Codec) -> Self {
+            Self { packets: Packets::new(codec), now: Instant::now() }
+        }
+
+        /// The sequence number and the place of a message that makes one packet.
+        fn hear(&mut self, chunk: Option<u64>, ms: Option<u64>, length: usize) -> (u16, u32) {
+            let timestamp = ms.map(Duration::from_millis);
+            let audio = StreamAudio { chunk, timestamp, payload: vec![1; length].into() };
+            let (mut heard, now) = (None, self.now);
+            self.packets.of(&audio, now, |packet| {
+                assert_eq!(packet.len(), HEADER + length);
+                assert!(heard.replace(header(packet)).is_none(), "one packet");
+            });
+            heard.expect("a packet")
+        }
+    }
+    /// The sequence number and the timestamp of a packet, this from the first one on.
+    fn header(packet: &[u8]) -> (u16, u32) {
+        let timestamp = u32::from_be_bytes([packet[4], packet[5], packet[6], packet[7]]);
+        (u16::from_be_bytes([packet[2], packet[3]]), timestamp.wrapping_sub(ORIGIN as u32))
+    }
+}

@@ -10,6 +10,11 @@
 //!                └─ Refuse        └─ Reject   └─ ended(): the call hears a BYE
 //! ```
 
+#[cfg(test)]
+mod bench;
+#[cfg(test)]
+mod tests;
+
 use std::{
     sync::{
         Arc,
