@@ -2,10 +2,12 @@
 
 use std::{fmt, pin::Pin, sync::Arc};
 
+use actix::Recipient;
 use futures_core::Future;
 use futures_util::StreamExt;
 
 use super::{DidConfig, SipTransport, SipTransportError};
+use crate::relay::message::IncomingStream;
 
 /// What a program does with a call, until it is done with it.
 pub type SessionFuture = Pin<Box<dyn Future<Output = Result<(), SipTransportError>> + Send>>;
@@ -18,6 +20,8 @@ pub type OnSession = dyn Fn(SipTransport, Option<Arc<DidConfig>>) -> SessionFutu
 pub enum Handler {
     /// A program of this process.
     Program(Arc<OnSession>),
+    /// The relay's switchboard.
+    Relay(Recipient<IncomingStream>),
 }
 
 impl Handler {
@@ -35,6 +39,7 @@ impl fmt::Debug for Handler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Handler::Program(_) => "Program",
+            Handler::Relay(_) => "Relay",
         })
     }
 }

@@ -26,8 +26,6 @@ pub struct GatewayMetrics {
     pub inbox_drops: Counter,
     /// Frames of audio to a provider that does not read.
     pub outbox_drops: Counter,
-    /// Pieces of programs' audio that a full playout queue did not take.
-    pub playout_drops: Counter,
 }
 
 impl GatewayMetrics {
@@ -38,11 +36,11 @@ impl GatewayMetrics {
             "direction",
             ["received", "sent"],
         );
-        let [inbox_drops, outbox_drops, playout_drops] = shelf.counters(
+        let [inbox_drops, outbox_drops] = shelf.counters(
             "gateway_dropped",
             "Audio of media streams that was dropped because a queue was full",
             "queue",
-            ["inbox", "outbox", "playout"],
+            ["inbox", "outbox"],
         );
         Self {
             webhooks: shelf.counter_family("gateway_webhooks", "Webhooks of providers"),
@@ -57,7 +55,6 @@ impl GatewayMetrics {
             sent,
             inbox_drops,
             outbox_drops,
-            playout_drops,
         }
     }
 

@@ -1,19 +1,21 @@
 //! `MediaStream` is one WebSocket of a provider, and the one call that it carries.
 //!
-//! In: messages of the socket, orders of the program that has the call. Out: messages to the socket, the caller's audio and
-//! keys to the program. What a message means is [`stream::Session`]'s part, when audio goes out [`Playout`]'s, who may have
-//! a stream [`Gate`]'s. It never waits for its socket or for the program: a side that does not read fills a bounded queue.
+//! In: messages of the socket, orders of the program or the relay that has the call. Out: messages to the socket, the caller's
+//! audio and keys to who has the call. What a message means is [`stream::Session`]'s part, when a program's audio goes out
+//! [`Playout`]'s, who may have a stream [`Gate`]'s. It waits for nobody: a side that does not read fills a bounded queue.
 //!
 //! ```text
 //!   socket ──▶ handshake ──start──▶ up ──stop, close, socket gone──▶ over ──socket gone──▶ the actor stops
 //!                  └──── 10 s, another first message, no token ───────▲
 //! ```
 
+mod caller_leg;
 mod inbox;
 mod playout;
 mod program;
 
 use std::{
+    net::{Ipv4Addr, SocketAddr},
     sync::{Arc, atomic::Ordering},
     time::Instant,
 };
@@ -23,12 +25,14 @@ use actix::{
 };
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
+use model::call::EndLabel;
 use stream::{Event, Provider, Session, StreamError, StreamInfo};
 use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
 
 pub use self::inbox::Outlet;
 use self::{
+    caller_leg::CallerLeg,
     inbox::Inbox,
     playout::{Due, Playout},
     program::{Done, Ends, Outgoing, Program},
@@ -46,9 +50,10 @@ use crate::{
     metrics::Present,
     relay::{
         io::{Alarm, AlarmRang},
-        message::AudioMessage,
+        message::{AudioMessage, SipCommand, StreamOutput},
         outbox::{CloseReason, Outbox},
         socket::{FromSocket, Socket, Terms},
+        stream_leg::CloseStream,
     },
 };
 
@@ -92,6 +97,7 @@ pub struct MediaStream {
     alarm: Alarm,
     place: Place,
     signed: Signed,
+    source: SocketAddr,
     phase: Phase,
     /// The socket is.
     gone: bool,
@@ -113,9 +119,34 @@ enum Phase {
 /// A call that is up.
 struct Up {
     info: StreamInfo,
-    program: Program,
+    user: User,
     call: ActiveCall,
     _present: Present,
+}
+
+/// Who has a call.
+enum User {
+    /// A program of this process.
+    Program(Box<Program>),
+    /// The relay.
+    Relay(Box<CallerLeg>),
+}
+
+impl User {
+    fn program(&mut self) -> Option<&mut Program> {
+        match self {
+            User::Program(program) => Some(program),
+            User::Relay(_) => None,
+        }
+    }
+
+    /// When something is to be sent; the relay says so itself.
+    fn deadline(&self) -> Option<Instant> {
+        match self {
+            User::Program(program) => program.deadline(),
+            User::Relay(_) => None,
+        }
+    }
 }
 
 impl MediaStream {
@@ -137,6 +168,7 @@ impl MediaStream {
             alarm: Alarm::new(),
             place,
             signed,
+            source: request.peer_addr().unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, 0).into()),
             phase: Phase::Handshake,
             gone: false,
             telling: false,
@@ -171,6 +203,7 @@ impl MediaStream {
         };
         self.gate.metrics.gateway.refused(label);
         warn!("media stream: {}", of_stream(&error));
+        self.tell_end(EndLabel::ProtocolError);
         self.fail(reason, ctx);
     }
 
@@ -181,7 +214,7 @@ impl MediaStream {
         }
         self.play(ctx);
         let playout = match &self.phase {
-            Phase::Up(up) => up.program.deadline(),
+            Phase::Up(up) => up.user.deadline(),
             Phase::Handshake | Phase::Over(_) => None,
         };
         self.alarm.set([self.session.deadline(), playout].into_iter().flatten().min());
@@ -194,23 +227,33 @@ impl MediaStream {
         let is_over = self.session.is_over();
         let Phase::Up(up) = &mut self.phase else { return };
         match event {
-            Event::Media { payload, timestamp: _ } => {
+            Event::Media { payload, timestamp } => {
                 up.call.chunks.received.fetch_add(1, Ordering::Relaxed);
-                up.program.hear(&payload);
+                match &mut up.user {
+                    User::Program(program) => program.hear(&payload),
+                    User::Relay(leg) => leg.hear(payload, timestamp),
+                }
             }
-            Event::Dtmf { digit } => up.program.happens(TransportEvent::Dtmf { digit }),
+            Event::Dtmf { digit } => match &mut up.user {
+                User::Program(program) => program.happens(TransportEvent::Dtmf { digit }),
+                User::Relay(leg) => leg.digit(digit),
+            },
             Event::Mark { name, outcome } => {
                 let outcome = match outcome {
                     stream::MarkOutcome::Played => MarkOutcome::Played,
                     stream::MarkOutcome::Cleared if is_over => MarkOutcome::Lost,
                     stream::MarkOutcome::Cleared => MarkOutcome::Cleared,
                 };
-                up.program.marked(&name, outcome);
+                if let User::Program(program) = &mut up.user {
+                    program.marked(&name, outcome);
+                }
             }
             Event::Error { code, detail } => {
                 warn!(stream = up.info.stream_id, code, detail, "the provider reports a fault");
                 let text = [code.unwrap_or_default(), detail].join(" ").trim().to_owned();
-                up.program.happens(TransportEvent::ProviderError { text });
+                if let User::Program(program) = &up.user {
+                    program.happens(TransportEvent::ProviderError { text });
+                }
             }
             Event::Stopped => self.stopped(ctx),
             Event::Started(_) => {}
@@ -224,15 +267,6 @@ impl MediaStream {
             Ok(parties) => parties,
             Err(refusal) => return self.refuse(&refusal),
         };
-        let made = Program::new(&info, &self.gate.metrics.gateway);
-        let (program, ends) = match made {
-            Ok(made) => made,
-            Err(error) => {
-                self.gate.metrics.gateway.refused("not-a-start");
-                warn!("media stream refused: {error}");
-                return self.end(CloseReason::Refused);
-            }
-        };
         let config = self.gate.router.lookup(&parties.did);
         info!(
             stream = info.stream_id,
@@ -242,27 +276,43 @@ impl MediaStream {
             configured = config.is_some(),
             "media stream begins"
         );
+        let user = match &self.gate.handler {
+            handler::Handler::Program(on_session) => {
+                Program::new(&info, &self.gate.metrics.gateway).map(|made| {
+                    let (program, Ends { audio, events, connected }) = made;
+                    let (orders, metadata) = (ctx.address().recipient(), metadata(&info, &parties));
+                    let transport = SipTransport::new(Link { orders, audio, events, connected, metadata });
+                    let weak = transport.downgrade();
+                    // Not a future of this actor: the program may go on when the call is over.
+                    actix::spawn(attend(on_session(transport, config), weak, self.gate.clone()));
+                    User::Program(Box::new(program))
+                })
+            }
+            handler::Handler::Relay(switchboard) => {
+                let own = (ctx.address().recipient(), ctx.address().recipient());
+                CallerLeg::new(&info, &parties, self.source, own).map(|(leg, incoming)| {
+                    switchboard.do_send(incoming);
+                    User::Relay(Box::new(leg))
+                })
+            }
+        };
+        let user = match user {
+            Ok(user) => user,
+            Err(error) => {
+                self.gate.metrics.gateway.refused("not-a-start");
+                warn!("media stream refused: {error}");
+                return self.end(CloseReason::Refused);
+            }
+        };
         let facts = Facts {
             stream_id: info.stream_id.clone(),
             provider: info.provider.name(),
-            caller_id: parties.caller_id.clone(),
-            did: parties.did.clone(),
+            caller_id: parties.caller_id,
+            did: parties.did,
         };
-        let metadata = metadata(&info, &parties);
-        let up = Up {
-            program,
-            call: self.gate.calls.begin(facts),
-            _present: self.gate.metrics.gateway.stream(info.provider.name()),
-            info,
-        };
-        self.phase = Phase::Up(Box::new(up));
-        let Ends { audio, events, connected } = ends;
-        let link = Link { orders: ctx.address().recipient(), audio, events, connected, metadata };
-        let transport = SipTransport::new(link);
-        let handler::Handler::Program(on_session) = &self.gate.handler;
-        let work = on_session(transport.clone(), config);
-        // Not a future of this actor: the program may go on when the call is over.
-        actix::spawn(attend(work, transport.downgrade(), self.gate.clone()));
+        let present = self.gate.metrics.gateway.stream(info.provider.name());
+        let call = self.gate.calls.begin(facts);
+        self.phase = Phase::Up(Box::new(Up { info, user, call, _present: present }));
     }
 
     fn refuse(&mut self, refusal: &Refusal) {
@@ -271,39 +321,44 @@ impl MediaStream {
         self.end(CloseReason::Refused);
     }
 
-    /// Sends what is due.
+    /// Sends what is due of what a program wants to be heard.
     fn play(&mut self, ctx: &mut Context<Self>) {
         let now = Instant::now();
-        let Phase::Up(up) = &mut self.phase else { return };
-        let metrics = &self.gate.metrics.gateway;
-        while let Some(outgoing) = up.program.poll(now) {
+        loop {
+            let Phase::Up(up) = &mut self.phase else { return };
+            let User::Program(program) = &mut up.user else { return };
+            let Some(outgoing) = program.poll(now) else { return };
             match outgoing {
-                Outgoing::Payload(payload) => {
-                    let Some(text) = self.session.media(&payload) else { continue };
-                    up.call.chunks.sent.fetch_add(1, Ordering::Relaxed);
-                    self.outbox.audio(AudioMessage::Text(text.into()));
-                }
-                Outgoing::Mark(name) => match self.session.mark(&name).map(|text| self.outbox.signal(text)) {
-                    Ok(Ok(())) => {}
-                    Ok(Err(_)) => return self.fail(CloseReason::TooSlow, ctx),
-                    Err(_) => {
-                        up.program.marked(&name, MarkOutcome::Lost);
-                        continue;
-                    }
+                Outgoing::Payload(payload) => self.send_audio(&payload),
+                Outgoing::Mark(name) => match self.session.mark(&name) {
+                    Ok(text) => self.send(text, ctx),
+                    Err(_) => program.marked(&name, MarkOutcome::Lost),
                 },
             }
-            metrics.sent.inc();
         }
     }
 
-    fn clear(&mut self, ctx: &mut Context<Self>) {
-        let Phase::Up(up) = &mut self.phase else { return };
-        up.program.clear();
-        self.outbox.drop_audio();
-        let Some(text) = self.session.clear(Instant::now()) else { return };
+    fn send_audio(&mut self, payload: &[u8]) {
+        let Phase::Up(up) = &self.phase else { return };
+        let Some(text) = self.session.media(payload) else { return };
+        up.call.chunks.sent.fetch_add(1, Ordering::Relaxed);
+        self.gate.metrics.gateway.sent.inc();
+        self.outbox.audio(AudioMessage::Text(text.into()));
+    }
+
+    fn send(&mut self, text: String, ctx: &mut Context<Self>) {
         self.gate.metrics.gateway.sent.inc();
         if self.outbox.signal(text).is_err() {
+            warn!("the provider reads nothing: its queue is full");
             self.fail(CloseReason::TooSlow, ctx);
+        }
+    }
+
+    /// What was not heard is not to be, here and at the provider.
+    fn clear(&mut self, ctx: &mut Context<Self>) {
+        self.outbox.drop_audio();
+        if let Some(text) = self.session.clear(Instant::now()) {
+            self.send(text, ctx);
         }
     }
 
@@ -317,13 +372,24 @@ impl MediaStream {
         }
     }
 
+    /// Tells the relay why the stream ends; a program is told by the end of its queues.
+    fn tell_end(&mut self, label: EndLabel) {
+        if let Phase::Up(up) = &mut self.phase
+            && let User::Relay(leg) = &mut up.user
+        {
+            leg.ended(label);
+        }
+    }
+
     /// The stream is over on the provider's side, by `stop` or with its socket.
     fn stopped(&mut self, ctx: &mut Context<Self>) {
         let Phase::Up(up) = &self.phase else { return };
         info!(stream = up.info.stream_id, "media stream ends");
         if self.gone {
+            self.tell_end(EndLabel::Unreachable);
             return self.fail(CloseReason::Done, ctx);
         }
+        self.tell_end(EndLabel::RemoteBye);
         self.end(CloseReason::Done);
     }
 
@@ -480,19 +546,58 @@ impl Handler<Order> for MediaStream {
     type Result = ();
 
     fn handle(&mut self, order: Order, ctx: &mut Context<Self>) {
-        match (order, &mut self.phase) {
-            (Order::Audio { pcm, done }, Phase::Up(up)) => up.program.say(Instant::now(), pcm, done),
-            (Order::Mark { name, reached, done }, Phase::Up(up)) => up.program.mark(name, reached, done),
-            (Order::Clear { done }, Phase::Up(_)) => {
+        let program = match &mut self.phase {
+            Phase::Up(up) => up.user.program(),
+            Phase::Handshake | Phase::Over(_) => None,
+        };
+        match (order, program) {
+            (Order::Close { done }, _) => self.hang_up(done, ctx),
+            (Order::Audio { pcm, done }, Some(program)) => program.say(Instant::now(), pcm, done),
+            (Order::Mark { name, reached, done }, Some(program)) => program.mark(name, reached, done),
+            (Order::Clear { done }, Some(program)) => {
+                program.clear();
                 self.clear(ctx);
                 // A program that does not wait for the answer does not get it.
                 let _ = done.send(());
             }
-            (Order::Close { done }, _) => self.hang_up(done, ctx),
             // Dropping what is to be answered says that the call is over.
-            (_, Phase::Handshake | Phase::Over(_)) => {}
+            (_, None) => {}
         }
         self.drain(ctx);
+    }
+}
+
+impl Handler<StreamOutput> for MediaStream {
+    type Result = ();
+
+    fn handle(&mut self, output: StreamOutput, ctx: &mut Context<Self>) {
+        let Phase::Up(up) = &mut self.phase else { return };
+        let User::Relay(leg) = &mut up.user else { return };
+        match output {
+            StreamOutput::Audio(payload) => {
+                let payload = leg.say(payload);
+                self.send_audio(&payload);
+            }
+            StreamOutput::Clear => self.clear(ctx),
+        }
+    }
+}
+
+impl Handler<SipCommand> for MediaStream {
+    type Result = ();
+
+    fn handle(&mut self, command: SipCommand, ctx: &mut Context<Self>) {
+        let Phase::Up(up) = &mut self.phase else { return };
+        let User::Relay(leg) = &mut up.user else { return };
+        match leg.command(command.action) {
+            None => {}
+            Some(CloseStream::HungUp) => self.hang_up(None, ctx),
+            Some(CloseStream::Refused { status }) => {
+                info!(status, "the relay does not take the call");
+                self.gate.metrics.gateway.refused("declined");
+                self.hang_up(None, ctx);
+            }
+        }
     }
 }
 

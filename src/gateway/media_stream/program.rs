@@ -280,7 +280,10 @@ mod tests {
         assert!(marks[1].try_recv().is_err(), "of two with one name the first");
         assert_eq!(marks[2].try_recv(), Ok(MarkOutcome::Cleared));
         drop(program);
-        assert_eq!((marks[1].try_recv(), marks[3].try_recv()), (Ok(MarkOutcome::Lost), Ok(MarkOutcome::Lost)));
+        assert_eq!(
+            (marks[1].try_recv(), marks[3].try_recv()),
+            (Ok(MarkOutcome::Lost), Ok(MarkOutcome::Lost))
+        );
         let events = ends.events.collect::<Vec<_>>().now_or_never().expect("it has ended");
         assert_eq!(events.len(), 4);
     }
