@@ -6,6 +6,7 @@
 
 mod calls;
 mod clients;
+mod dids;
 mod media;
 mod shelf;
 mod sip;
@@ -22,6 +23,7 @@ use self::shelf::Shelf;
 pub use self::{
     calls::{CallMetrics, LiveCall, Stage},
     clients::{ClientMetrics, CloseCause, Connection},
+    dids::DidMetrics,
     media::{LegAccount, LegDrops, MediaMetrics, SETTLE_EVERY},
     shelf::Present,
     sip::SipMetrics,
@@ -40,6 +42,8 @@ pub struct Metrics {
     pub media: MediaMetrics,
     /// WebSocket clients.
     pub clients: ClientMetrics,
+    /// The table of our own numbers.
+    pub dids: DidMetrics,
     /// Recordings.
     pub recordings: RecordingMetrics,
     /// What a full queue cost.
@@ -88,6 +92,7 @@ impl Metrics {
         let mut shelf = Shelf(&mut registry);
         let (calls, sip) = (CallMetrics::new(&mut shelf), SipMetrics::new(&mut shelf));
         let (media, clients) = (MediaMetrics::new(&mut shelf), ClientMetrics::new(&mut shelf));
+        let dids = DidMetrics::new(&mut shelf);
         let recordings = RecordingMetrics {
             open: shelf.gauge("recordings_open", "Recordings that are being written"),
             started: shelf.counter("recordings", "Recordings that were begun"),
@@ -100,7 +105,7 @@ impl Metrics {
             "The relay's version",
             Info::new([("version", env!("CARGO_PKG_VERSION"))]),
         );
-        Self { calls, sip, media, clients, recordings, drops, backlog, registry }
+        Self { calls, sip, media, clients, dids, recordings, drops, backlog, registry }
     }
 
     /// The text that Prometheus reads (OpenMetrics 1.0).
