@@ -23,8 +23,7 @@ use super::{
     source::{self, Sources},
 };
 use crate::gateway::{
-    DidRouter, FileError, L16Endian, ProviderConfig, SipConfig, TelnyxConfig, TwilioConfig, Variables, home,
-    read_file,
+    FileError, L16Endian, ProviderConfig, SipConfig, TelnyxConfig, TwilioConfig, Variables, home, read_file,
 };
 
 /// How Twilio and Telnyx calls are taken.
@@ -272,5 +271,49 @@ impl GatewaySettings {
             yaml: BTreeMap::new(),
         };
         Self { config, ..read(&mut Reader::new(&none), Path::new(""), Level::INFO) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Accounts and port that come of a file (none: there is no such file) and an environment.
+    fn accounts(yaml: Option<&str>, env: &[(&str, &str)]) -> String {
+        let value = |name: &str| env.iter().find(|pair| pair.0 == name).map(|pair| pair.1.to_owned());
+        let file = std::env::temp_dir().join(format!("sip-relay-accounts-{}", std::process::id()));
+        match yaml {
+            Some(yaml) => std::fs::write(&file, yaml).expect("it can be written"),
+            None => drop(std::fs::remove_file(&file)),
+        }
+        let config = gateway_file(&file, &value).expect("it can be used");
+        let _ = std::fs::remove_file(&file);
+        let (telnyx, twilio) = (&config.provider_config.telnyx, &config.provider_config.twilio);
+        let shown = [
+            telnyx.api_key.as_ref().map(|key| key.expose()),
+            telnyx.app_id.as_deref(),
+            twilio.account_sid.as_deref(),
+            twilio.auth_token.as_ref().map(|token| token.expose()),
+        ];
+        format!("{} {}", shown.map(|value| value.unwrap_or("-")).join(" "), config.server_port)
+    }
+
+    #[test]
+    fn accounts_come_from_the_environment_where_the_file_has_none() {
+        let env = [
+            ("TELNYX_API_KEY", "K"),
+            ("TWILIO_ACCOUNT_SID", "AC"),
+            ("TWILIO_AUTH_TOKEN", "T"),
+            ("SIP_SERVER_PORT", "1"),
+        ];
+        assert_eq!(accounts(None, &env), "K - AC T 8000");
+        assert_eq!(accounts(None, &[]), "- - - - 8000");
+        assert_eq!(accounts(Some("server_port: 9\n"), &env), "K - AC T 9", "only accounts come from there");
+        let file = "provider_config: {telnyx: {api_key: \"${X}\", app_id: 007}}\n";
+        assert_eq!(accounts(Some(file), &[("X", "Y")]), "Y 007 - - 8000");
+        assert_eq!(accounts(Some(file), &[]), "${X} 007 - - 8000");
+        let file = "provider_config: {twilio: {account_sid: file}}\n";
+        assert_eq!(accounts(Some(file), &[]), "- - file - 8000");
+        assert_eq!(accounts(Some(file), &env), "K - AC T 8000", "the environment wins over the file");
     }
 }

@@ -286,7 +286,11 @@ impl DidRouter {
     }
 
     fn error(&self, error: &FileError) -> SipTransportError {
-        SipTransportError::DidConfig(format!("{}: {error}", self.path().display()))
+        let path = self.path();
+        SipTransportError::DidConfig(match error {
+            error if path.as_os_str().is_empty() => error.to_string(),
+            error => format!("{}: {error}", path.display()),
+        })
     }
 }
 

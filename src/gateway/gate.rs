@@ -18,7 +18,7 @@ use stream::{
 use tokio::sync::oneshot;
 
 use super::{
-    DidRouter,
+    Awake, DidRouter,
     calls::CallLog,
     handler::Handler,
     media_stream::Order,
@@ -49,6 +49,8 @@ pub struct Gate {
     pub session: SessionConfig,
     /// Those that there are.
     pub streams: Streams,
+    /// Held by each of them.
+    pub awake: Awake,
     twilio_auth_token: Option<crate::config::Secret>,
     telnyx_key: Option<telnyx::Key>,
     token_required: bool,
@@ -171,6 +173,7 @@ impl Gate {
         rest: Rest,
         metrics: Arc<Metrics>,
         session: SessionConfig,
+        awake: Awake,
     ) -> Self {
         let Rules { credentials, token_required, max_streams } = rules;
         Self {
@@ -182,6 +185,7 @@ impl Gate {
             metrics,
             session,
             streams: Streams::default(),
+            awake,
             telnyx_key: credentials.telnyx_public_key,
             token_required: token_required.unwrap_or(!credentials.is_empty()),
             twilio_auth_token: credentials.twilio_auth_token,

@@ -26,6 +26,19 @@ pub struct Credentials {
 }
 
 impl Credentials {
+    /// Those of the settings.
+    pub fn of(providers: &ProviderConfig) -> Self {
+        let ProviderConfig { telnyx, twilio } = providers;
+        // A key that is no point of the curve verifies nothing: webhooks are refused, and that is said for each.
+        let key = telnyx.public_key.map(|key| TelnyxKey::from_bytes(key));
+        Self {
+            telnyx_api_key: telnyx.api_key.clone(),
+            telnyx_public_key: key,
+            twilio_account_sid: twilio.account_sid.clone(),
+            twilio_auth_token: twilio.auth_token.clone(),
+        }
+    }
+
     /// Whether nothing at all is configured.
     pub fn is_empty(&self) -> bool {
         let Self { telnyx_api_key, telnyx_public_key, twilio_account_sid: _, twilio_auth_token } = self;

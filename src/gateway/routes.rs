@@ -18,7 +18,7 @@ use stream::{Endian, Provider, SessionConfig, xml};
 use tracing::{info, warn};
 
 use super::{
-    DidConfig, DidRouter, SipTransport, SipTransportError,
+    Awake, DidConfig, DidRouter, SipTransport, SipTransportError,
     gate::{Gate, MEDIA_PATH, PARAMETER, Refusal, Rules},
     handler::{self, Handler},
     media_stream::MediaStream,
@@ -49,6 +49,7 @@ struct Parts {
     options: GatewayOptions,
     metrics: Arc<Metrics>,
     list_token: Option<Secret>,
+    awake: Awake,
 }
 
 /// What may be chosen beside who answers.
@@ -90,7 +91,18 @@ impl SipWebhookHandler {
         F: Fn(SipTransport, Option<Arc<DidConfig>>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), SipTransportError>> + Send + 'static,
     {
-        Self::with_handler(did_router, Handler::program(on_session), public_ws_url)
+        let parts = Parts {
+            router: did_router,
+            handler: Handler::program(on_session),
+            public_ws_url: public_ws_url.into(),
+            credentials: Credentials::default(),
+            bases: ApiBases::default(),
+            options: GatewayOptions::default(),
+            metrics: Arc::default(),
+            list_token: None,
+            awake: Awake::system(),
+        };
+        Self::of(parts)
     }
 
     /// Says back to every caller what he says.
@@ -98,22 +110,8 @@ impl SipWebhookHandler {
         Self::new(did_router, handler::echo, public_ws_url)
     }
 
-    pub(crate) fn with_handler(
-        router: DidRouter,
-        handler: Handler,
-        public_ws_url: impl Into<String>,
-    ) -> Self {
-        let parts = Parts {
-            router,
-            handler,
-            public_ws_url: public_ws_url.into(),
-            credentials: Credentials::default(),
-            bases: ApiBases::default(),
-            options: GatewayOptions::default(),
-            metrics: Arc::default(),
-            list_token: None,
-        };
-        Self::of(parts)
+    pub(super) fn with_handler(self, handler: Handler) -> Self {
+        self.but(|parts| parts.handler = handler)
     }
 
     /// With what the providers know us by. Each credential is used as soon as it is there: webhooks are verified, calls are
@@ -140,6 +138,11 @@ impl SipWebhookHandler {
     /// With a token that whoever asks for the list of calls must show.
     pub fn with_list_token(self, token: Option<Secret>) -> Self {
         self.but(|parts| parts.list_token = token)
+    }
+
+    /// Keeping the machine awake by that while there are calls.
+    pub fn with_awake(self, awake: Awake) -> Self {
+        self.but(|parts| parts.awake = awake)
     }
 
     fn but(self, change: impl FnOnce(&mut Parts)) -> Self {
@@ -204,7 +207,7 @@ impl SipWebhookHandler {
                     ..SessionConfig::default()
                 };
                 let rest = Rest::new(credentials, bases);
-                Arc::new(Gate::new((router, handler), public_ws_url, rules, rest, metrics, session))
+                Arc::new(Gate::new((router, handler), public_ws_url, rules, rest, metrics, session, awake))
             });
         gate.clone()
     }

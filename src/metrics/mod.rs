@@ -6,6 +6,7 @@
 
 mod calls;
 mod clients;
+mod dids;
 mod gateway;
 mod media;
 mod shelf;
@@ -23,6 +24,7 @@ use self::shelf::Shelf;
 pub use self::{
     calls::{CallMetrics, LiveCall, Stage},
     clients::{ClientMetrics, CloseCause, Connection},
+    dids::DidMetrics,
     gateway::GatewayMetrics,
     media::{LegAccount, LegDrops, MediaMetrics, SETTLE_EVERY},
     shelf::Present,
@@ -42,6 +44,8 @@ pub struct Metrics {
     pub media: MediaMetrics,
     /// WebSocket clients.
     pub clients: ClientMetrics,
+    /// The table of our own numbers.
+    pub dids: DidMetrics,
     /// Twilio's and Telnyx's streams.
     pub gateway: GatewayMetrics,
     /// Recordings.
@@ -94,6 +98,7 @@ impl Metrics {
         let mut shelf = Shelf(&mut registry);
         let (calls, sip) = (CallMetrics::new(&mut shelf), SipMetrics::new(&mut shelf));
         let (media, clients) = (MediaMetrics::new(&mut shelf), ClientMetrics::new(&mut shelf));
+        let dids = DidMetrics::new(&mut shelf);
         let gateway = GatewayMetrics::new(&mut shelf);
         let recordings = RecordingMetrics {
             open: shelf.gauge("recordings_open", "Recordings that are being written"),
@@ -107,7 +112,7 @@ impl Metrics {
             "The relay's version",
             Info::new([("version", env!("CARGO_PKG_VERSION"))]),
         );
-        Self { calls, sip, media, clients, gateway, recordings, drops, backlog, registry }
+        Self { calls, sip, media, clients, dids, gateway, recordings, drops, backlog, registry }
     }
 
     /// The text that Prometheus reads (OpenMetrics 1.0).

@@ -38,7 +38,7 @@ use self::{
     program::{Done, Ends, Outgoing, Program},
 };
 use super::{
-    SipTransport, SipTransportError,
+    AwakeGuard, SipTransport, SipTransportError,
     calls::{ActiveCall, Facts},
     gate::{Gate, Parties, Place, Refusal, Registered, Signed},
     handler,
@@ -122,6 +122,7 @@ struct Up {
     user: User,
     call: ActiveCall,
     _present: Present,
+    _awake: AwakeGuard,
 }
 
 /// Who has a call.
@@ -312,7 +313,8 @@ impl MediaStream {
         };
         let present = self.gate.metrics.gateway.stream(info.provider.name());
         let call = self.gate.calls.begin(facts);
-        self.phase = Phase::Up(Box::new(Up { info, user, call, _present: present }));
+        let awake = self.gate.awake.hold();
+        self.phase = Phase::Up(Box::new(Up { info, user, call, _present: present, _awake: awake }));
     }
 
     fn refuse(&mut self, refusal: &Refusal) {
@@ -350,6 +352,7 @@ impl MediaStream {
         self.gate.metrics.gateway.sent.inc();
         if self.outbox.signal(text).is_err() {
             warn!("the provider reads nothing: its queue is full");
+            self.tell_end(EndLabel::Unreachable);
             self.fail(CloseReason::TooSlow, ctx);
         }
     }
