@@ -99,6 +99,8 @@ const CASES: &[Case] = &[
     ("GATEWAY_ENABLE", "1", &[("GATEWAY_CONFIG", "/srv/none.yaml")], |c| c.gateway.enabled),
     ("GATEWAY_HANDLER", "relay", &[], |c| c.gateway.handler == GatewayHandler::Relay),
     ("GATEWAY_CONFIG", "/srv/dids.yaml", &[], |c| c.gateway.config == Path::new("/srv/dids.yaml")),
+    ("GATEWAY_MAX_STREAMS", "7", &[], |c| c.gateway.max_streams == 7),
+    ("GATEWAY_STREAM_TOKEN", "1", &[], |c| c.gateway.stream_token == Some(true)),
     ("GATEWAY_HOST", "0.0.0.0", &[], |c| c.gateway.sip.server_host == Ipv4Addr::UNSPECIFIED),
     ("SIP_SERVER_PORT", "9999", &[], |c| c.gateway.sip.server_port == 9999),
     ("SIP_PUBLIC_WS_URL", "wss://voice.example.com/sip/media-stream", &[], |c| {

@@ -78,6 +78,8 @@ pub const SETTINGS: &[Setting] = &[
     setting("GATEWAY_ENABLE", "0"),
     setting("GATEWAY_HANDLER", "echo"),
     setting("GATEWAY_CONFIG", "~/.vibecode/sip_config.yaml"),
+    setting("GATEWAY_MAX_STREAMS", "500"),
+    setting("GATEWAY_STREAM_TOKEN", "auto"),
     setting("GATEWAY_HOST", "127.0.0.1"),
     setting("SIP_SERVER_PORT", "8000"),
     setting("SIP_PUBLIC_WS_URL", ""),

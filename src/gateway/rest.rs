@@ -10,6 +10,7 @@ use tracing::{debug, warn};
 
 pub use stream::signature::telnyx::Key as TelnyxKey;
 
+use super::ProviderConfig;
 use crate::config::Secret;
 
 /// What the two providers know us by. What is missing cannot be done.
@@ -29,8 +30,8 @@ impl Credentials {
     /// Those of the settings.
     pub fn of(providers: &ProviderConfig) -> Self {
         let ProviderConfig { telnyx, twilio } = providers;
-        // A key that is no point of the curve verifies nothing: webhooks are refused, and that is said for each.
-        let key = telnyx.public_key.map(|key| TelnyxKey::from_bytes(key));
+        // One that is no point of the curve verifies nothing: every webhook is refused.
+        let key = telnyx.public_key.map(TelnyxKey::from_bytes);
         Self {
             telnyx_api_key: telnyx.api_key.clone(),
             telnyx_public_key: key,

@@ -18,7 +18,7 @@ use stream::{Endian, Provider, SessionConfig, xml};
 use tracing::{info, warn};
 
 use super::{
-    Awake, DidConfig, DidRouter, SipTransport, SipTransportError,
+    Awake, DidConfig, DidRouter, L16Endian, SipTransport, SipTransportError,
     gate::{Gate, MEDIA_PATH, PARAMETER, Refusal, Rules},
     handler::{self, Handler},
     media_stream::MediaStream,
@@ -65,7 +65,7 @@ pub struct GatewayOptions {
     /// credential of a provider.
     pub require_token: Option<bool>,
     /// The byte order of Telnyx's L16; little.
-    pub l16: Endian,
+    pub l16: L16Endian,
 }
 
 impl Default for GatewayOptions {
@@ -75,7 +75,7 @@ impl Default for GatewayOptions {
             handshake_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             require_token: None,
-            l16: Endian::Little,
+            l16: L16Endian::Little,
         }
     }
 }
@@ -183,32 +183,36 @@ impl SipWebhookHandler {
     }
 
     fn gate(&self) -> Arc<Gate> {
-        let gate =
-            self.0.gate.get_or_init(|| {
-                let Parts {
-                    router,
-                    handler,
-                    public_ws_url,
-                    credentials,
-                    bases,
-                    options,
-                    metrics,
-                    list_token: _,
-                } = self.0.parts.clone();
-                let rules = Rules {
-                    credentials: credentials.clone(),
-                    token_required: options.require_token,
-                    max_streams: options.max_streams,
-                };
-                let session = SessionConfig {
-                    handshake_timeout: options.handshake_timeout,
-                    idle_timeout: Some(options.idle_timeout),
-                    l16: options.l16,
-                    ..SessionConfig::default()
-                };
-                let rest = Rest::new(credentials, bases);
-                Arc::new(Gate::new((router, handler), public_ws_url, rules, rest, metrics, session, awake))
-            });
+        let gate = self.0.gate.get_or_init(|| {
+            let Parts {
+                router,
+                handler,
+                public_ws_url,
+                credentials,
+                bases,
+                options,
+                metrics,
+                list_token: _,
+                awake,
+            } = self.0.parts.clone();
+            let rules = Rules {
+                credentials: credentials.clone(),
+                token_required: options.require_token,
+                max_streams: options.max_streams,
+            };
+            let session = SessionConfig {
+                handshake_timeout: options.handshake_timeout,
+                idle_timeout: Some(options.idle_timeout),
+                l16: match options.l16 {
+                    L16Endian::Little => Endian::Little,
+                    L16Endian::Big => Endian::Big,
+                    L16Endian::Auto => Endian::Auto,
+                },
+                ..SessionConfig::default()
+            };
+            let rest = Rest::new(credentials, bases);
+            Arc::new(Gate::new((router, handler), public_ws_url, rules, rest, metrics, session, awake))
+        });
         gate.clone()
     }
 }

@@ -18,11 +18,10 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 use serde_json::Value;
-use stream::Endian;
 use tracing::{info, warn};
 
 use super::{
-    Credentials, DidRouter, GatewayOptions, L16Endian, SipTransportError, SipWebhookHandler,
+    Credentials, DidRouter, GatewayOptions, SipTransportError, SipWebhookHandler,
     handler::Handler,
     health::Health,
     watch::{DidWatch, LOOK_EVERY},
@@ -133,11 +132,7 @@ fn options(settings: &GatewaySettings, server: SocketAddr) -> GatewayOptions {
         max_streams: settings.max_streams,
         // From elsewhere everybody reaches the socket who knows its address.
         require_token: settings.stream_token.or((!server.ip().is_loopback()).then_some(true)),
-        l16: match settings.sip.provider_config.telnyx.l16_endian {
-            L16Endian::Little => Endian::Little,
-            L16Endian::Big => Endian::Big,
-            L16Endian::Auto => Endian::Auto,
-        },
+        l16: settings.sip.provider_config.telnyx.l16_endian,
         ..GatewayOptions::default()
     }
 }

@@ -159,8 +159,8 @@ impl Relay {
             readiness: watch.readiness.clone(),
         };
         let switchboard = stack.start(&threads);
-        let gateway = gateway
-            .map(|gateway| gateway.with_relay(switchboard.clone().recipient(), watch.token.clone()));
+        let gateway =
+            gateway.map(|gateway| gateway.with_relay(switchboard.clone().recipient(), watch.token.clone()));
         let server = start_http(config, http_socket, tls, &switchboard, watch, gateway.clone());
 
         info!("SIP Server started on {sip_address}");

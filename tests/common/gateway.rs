@@ -39,6 +39,13 @@ impl Gateway {
 
     /// One whose calls go to `calls`, where a test takes them.
     pub fn for_calls() -> (Self, Arc<Feed<Call>>) {
+        Self::for_calls_with(|handler| handler)
+    }
+
+    /// The same with what `change` makes of it.
+    pub fn for_calls_with(
+        change: impl FnOnce(SipWebhookHandler) -> SipWebhookHandler,
+    ) -> (Self, Arc<Feed<Call>>) {
         let calls = Arc::new(Feed::new());
         let feed = calls.clone();
         let gateway = Self::start(move |router| {
@@ -46,7 +53,7 @@ impl Gateway {
                 feed.push(Call { transport, config });
                 std::future::ready(Ok(()))
             };
-            SipWebhookHandler::new(router, on_session, PUBLIC_URL)
+            change(SipWebhookHandler::new(router, on_session, PUBLIC_URL))
         });
         (gateway, calls)
     }
@@ -61,7 +68,8 @@ impl Gateway {
         let thread = std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
                 let app = move || App::new().configure(|app| handler.configure(app));
-                let server = HttpServer::new(app).workers(2).disable_signals().bind(("127.0.0.1", 0)).unwrap();
+                let server =
+                    HttpServer::new(app).workers(2).disable_signals().bind(("127.0.0.1", 0)).unwrap();
                 let at = server.addrs()[0];
                 let server = server.run();
                 started.send((at, server.handle())).unwrap();
@@ -118,7 +126,9 @@ pub fn take_call(calls: &Feed<Call>) -> Call {
 pub fn run<T>(work: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let deadline = WAIT + Duration::from_secs(10);
-    runtime.block_on(async { tokio::time::timeout(deadline, work).await }).expect("the program is done in time")
+    runtime
+        .block_on(async { tokio::time::timeout(deadline, work).await })
+        .expect("the program is done in time")
 }
 
 pub fn is_over<T: std::fmt::Debug>(result: Result<T, SipTransportError>) -> bool {
@@ -148,7 +158,10 @@ pub fn url_encoded(form: &[(&str, &str)]) -> String {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
         text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
     };
-    form.iter().map(|(name, value)| format!("{}={}", escape(name), escape(value))).collect::<Vec<_>>().join("&")
+    form.iter()
+        .map(|(name, value)| format!("{}={}", escape(name), escape(value)))
+        .collect::<Vec<_>>()
+        .join("&")
 }
 
 /// One request. Gives the status, the head and the body.

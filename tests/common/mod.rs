@@ -8,6 +8,7 @@
 
 pub mod backend;
 pub mod call_center;
+pub mod gateway;
 pub mod http;
 pub mod invariants;
 pub mod md5;
