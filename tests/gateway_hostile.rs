@@ -160,7 +160,11 @@ fn token_can_be_asked_for_without_any_credential() {
 
 /// A media socket made by hand.
 fn raw(at: SocketAddr) -> (TcpStream, u16) {
-    let mut tcp = TcpStream::connect(at).unwrap();
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    // What a peer that never reads takes is little.
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(&at.into()).unwrap();
+    let mut tcp: TcpStream = socket.into();
     tcp.set_read_timeout(Some(common::WAIT)).unwrap();
     write!(
         tcp,
