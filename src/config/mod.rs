@@ -12,6 +12,7 @@ mod net;
 mod number_pattern;
 mod parse;
 mod peers;
+mod realtime;
 mod secret;
 mod settings;
 mod source;
@@ -33,6 +34,7 @@ pub use self::{
     error::{ConfigErrors, LoadError, Origin, Problem},
     number_pattern::NumberPattern,
     peers::PeerNet,
+    realtime::RealtimeConfig,
     secret::Secret,
     settings::{SETTINGS, Setting},
 };
