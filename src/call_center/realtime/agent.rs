@@ -308,7 +308,9 @@ impl RealtimeAgent {
                     self.begin_session(now);
                 }
             }
-            LinkNews::Event(ServerEvent::Error { code, message }) if self.sessions.is_preparing(link) => {
+            LinkNews::Event(ServerEvent::Error { ours: true, code, message })
+                if self.sessions.is_preparing(link) =>
+            {
                 self.out.push_back(Output::Close(link));
                 let why = format!("the service refuses the session: {code} {message}");
                 self.trouble(why.clone());
@@ -370,7 +372,7 @@ impl RealtimeAgent {
             ServerEvent::ResponseDone { response, status, calls } => {
                 self.response_done(now, link, &response, status, calls);
             }
-            ServerEvent::Error { code, message } => self.service_error(now, link, &code, &message),
+            ServerEvent::Error { code, message, .. } => self.service_error(now, link, &code, &message),
             ServerEvent::SessionCreated | ServerEvent::SessionUpdated | ServerEvent::Other => {}
         }
     }

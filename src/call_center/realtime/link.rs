@@ -27,7 +27,7 @@ use tokio_tungstenite::{
 };
 use tracing::{debug, warn};
 
-use super::{LinkId, LinkNews, ServerEvent};
+use super::{LinkId, LinkNews, ResponseStatus, ServerEvent};
 use crate::{
     call_center::message::{LinkOrder, LinkReport},
     config::Secret,
@@ -133,13 +133,30 @@ impl RealtimeLink {
     fn read(&mut self, text: &str, ctx: &mut Context<Self>) {
         match ServerEvent::parse(text) {
             Ok(ServerEvent::Other) => {}
-            Ok(event) => self.report(LinkNews::Event(event), ctx),
+            Ok(event) => self.report(LinkNews::Event(self.cleaned(event)), ctx),
             Err(error) => {
                 self.unread += 1;
                 if self.unread.is_power_of_two() {
                     warn!(call_id = %self.owner.call, count = self.unread, %error, "not understood");
                 }
             }
+        }
+    }
+
+    /// A service may repeat the key in what it says is wrong.
+    fn cleaned(&self, event: ServerEvent) -> ServerEvent {
+        match event {
+            ServerEvent::Error { ours, code, message } => {
+                ServerEvent::Error { ours, code, message: self.clean(&message) }
+            }
+            ServerEvent::ResponseDone { response, status: ResponseStatus::Failed(why), calls } => {
+                ServerEvent::ResponseDone {
+                    response,
+                    status: ResponseStatus::Failed(self.clean(&why)),
+                    calls,
+                }
+            }
+            event => event,
         }
     }
 

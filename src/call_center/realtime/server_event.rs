@@ -75,6 +75,8 @@ pub enum ServerEvent {
     },
     /// `error`.
     Error {
+        /// It is about what we asked for, as opposed to trouble of the service's own.
+        ours: bool,
         /// Its code, or its type where it has none.
         code: String,
         /// What is wrong.
@@ -208,7 +210,8 @@ fn function_call(value: &Value) -> Option<FunctionCall> {
 fn error(error: &Value) -> ServerEvent {
     let code = error["code"].as_str().or_else(|| error["type"].as_str()).unwrap_or("error");
     let message = error["message"].as_str().unwrap_or_default();
-    ServerEvent::Error { code: shortened(code), message: shortened(message) }
+    let ours = error["type"].as_str() == Some("invalid_request_error");
+    ServerEvent::Error { ours, code: shortened(code), message: shortened(message) }
 }
 
 fn shortened(text: &str) -> String {
@@ -286,7 +289,7 @@ mod tests {
         assert_eq!(status, ResponseStatus::Failed("insufficient_quota You exceeded".into()));
         let error = r#"{"type":"error","error":{"type":"invalid_request_error","code":null,"message":"x"}}"#;
         let code = "invalid_request_error".to_owned();
-        assert_eq!(parse(error), ServerEvent::Error { code, message: "x".into() });
+        assert_eq!(parse(error), ServerEvent::Error { ours: true, code, message: "x".into() });
         let long = format!(r#"{{"type":"error","error":{{"code":"c","message":"{}"}}}}"#, "x".repeat(5000));
         let ServerEvent::Error { message, .. } = parse(&long) else { panic!() };
         assert_eq!(message.len(), LONGEST_MESSAGE);

@@ -153,7 +153,8 @@ impl Sessions {
 
     /// Tries again after a pause, or, `slowly`, after the longest one; says how long.
     pub(super) fn wait(&mut self, now: Instant, slowly: bool) -> Duration {
-        let pause = if slowly { SLOW } else { self.back_off.next_pause() };
+        let pause = self.back_off.next_pause();
+        let pause = if slowly { SLOW } else { pause };
         self.again = Some(now + pause);
         pause
     }

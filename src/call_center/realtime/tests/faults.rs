@@ -175,7 +175,7 @@ fn session_that_is_not_accepted_is_a_refusal() {
     let mut world = World::opening(plan());
     world.news(1, LinkNews::Up);
     let (code, message) = ("invalid_value".to_owned(), "Invalid value: 'x'.".to_owned());
-    world.event(1, ServerEvent::Error { code, message });
+    world.event(1, ServerEvent::Error { ours: true, code, message });
     assert_eq!(world.closed, [1]);
     assert_eq!(world.notes[0], "the service refuses the session: invalid_value Invalid value: 'x'.");
     assert_eq!(world.jobs, [(1, Job::Speak { text: "sorry".into() })]);
@@ -228,7 +228,7 @@ fn reply_that_fails_is_apologized_for_and_the_call_goes_on() {
 fn errors_of_a_session_in_use_change_nothing_but_its_end_does() {
     let mut world = World::new();
     world.turn(1, "hello");
-    let error = |code: &str| ServerEvent::Error { code: code.into(), message: "m".into() };
+    let error = |code: &str| ServerEvent::Error { ours: true, code: code.into(), message: "m".into() };
     world.event(1, error("conversation_already_has_active_response"));
     world.reply(1, "yes", 500);
     world.pass(S(1));
@@ -270,7 +270,9 @@ fn disorder_is_survived() {
                         if rng.chance(0.2) { vec![call(tool, r#"{"target":"1234567"}"#)] } else { vec![] };
                     LinkNews::Event(ServerEvent::ResponseDone { response: name("r"), status, calls })
                 }
-                9 => LinkNews::Event(ServerEvent::Error { code: "x".into(), message: "m".into() }),
+                9 => {
+                    LinkNews::Event(ServerEvent::Error { ours: true, code: "x".into(), message: "m".into() })
+                }
                 10 => LinkNews::Event(ServerEvent::Spoken { item: name("a"), text: "words".into() }),
                 11 => {
                     world.key('5');

@@ -1,5 +1,8 @@
 //! One connection: the handshake, what comes in, what is due to go out.
 
+// The library's type of a refused handshake.
+#![allow(clippy::result_large_err)]
+
 use std::{
     net::TcpStream,
     sync::{Arc, Mutex, atomic::AtomicBool, atomic::Ordering, mpsc},
@@ -46,7 +49,6 @@ pub(super) fn serve(stream: TcpStream, shared: &Arc<Shared>) {
     shared.changed.notify_all();
 }
 
-#[allow(clippy::result_large_err, reason = "the library's type")]
 fn admit(
     request: &Request,
     response: Response,
@@ -146,16 +148,17 @@ impl Connection {
                 ),
                 false => self.talk.respond(self.shared.answer()),
             },
-            "response.cancel" => {
-                if !self.talk.cancel() {
-                    self.talk
-                        .error("response_cancel_not_active", "Cancellation failed: no active response found");
-                }
-            }
+            "response.cancel" => self.cancel(),
             _ => {}
         }
         lock(&self.log.entries).push(Told { at: Instant::now(), event });
         self.shared.changed.notify_all();
+    }
+
+    fn cancel(&mut self) {
+        if !self.talk.cancel() {
+            self.talk.error("response_cancel_not_active", "Cancellation failed: no active response found");
+        }
     }
 
     fn audio(&mut self, audio: &str) {
