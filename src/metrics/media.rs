@@ -43,6 +43,7 @@ pub struct MediaMetrics {
     worst_tick: Gauge<f64, AtomicU64>,
     skipped_frames: Counter,
     caught_up_frames: Counter,
+    speech_rests: Counter,
 }
 
 impl MediaMetrics {
@@ -77,7 +78,10 @@ impl MediaMetrics {
             silence_sent,
             events_sent,
             sent_bytes: shelf.counter("rtp_sent_bytes", "Payload bytes in RTP packets to callers"),
-            send_errors: shelf.counter("rtp_send_errors", "RTP and RTCP packets that a socket did not take"),
+            send_errors: shelf.counter(
+                "rtp_send_errors",
+                "RTP and RTCP packets that a socket or a media stream did not take",
+            ),
             lost: shelf.counter("rtp_lost_packets", "RTP packets from callers that never came"),
             reordered: shelf
                 .counter("rtp_reordered_packets", "RTP packets that came after a later one, yet in time"),
@@ -103,6 +107,10 @@ impl MediaMetrics {
                 .counter("rtp_skipped_frames", "Frames not sent because a tick came too late"),
             caught_up_frames: shelf
                 .counter("rtp_caught_up_frames", "Frames of silence left out to make up for late ticks"),
+            speech_rests: shelf.counter(
+                "speech_rests",
+                "Times that a call's speech detector rested on an overloaded machine",
+            ),
         }
     }
 
@@ -142,8 +150,12 @@ pub struct LegDrops {
     pub recorder: u64,
     /// Orders of clients that could not be held until they are due.
     pub held: u64,
+    /// Messages of a provider's media stream that came faster than they could be taken.
+    pub line: u64,
     /// Packets that a socket did not take.
     pub send_errors: u64,
+    /// Times that the speech detector rested.
+    pub speech_rests: u64,
 }
 
 /// One leg's account: what of it is in the metrics already.
@@ -170,7 +182,9 @@ impl LegAccount {
         grow(&queues.client_mailbox, &mut self.drops.client_mailbox, drops.client_mailbox);
         grow(&queues.recorder, &mut self.drops.recorder, drops.recorder);
         grow(&queues.held, &mut self.drops.held, drops.held);
+        grow(&queues.media_stream, &mut self.drops.line, drops.line);
         grow(&media.send_errors, &mut self.drops.send_errors, drops.send_errors);
+        grow(&media.speech_rests, &mut self.drops.speech_rests, drops.speech_rests);
     }
 
     /// The same, for the last time: what only the whole call shows is observed too.

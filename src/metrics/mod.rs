@@ -79,6 +79,8 @@ pub struct DropMetrics {
     pub backlog: Counter,
     /// SIP events of a call that was still being made.
     pub sip_events: Counter,
+    /// Audio messages of a provider's media stream to a call that does not keep up.
+    pub media_stream: Counter,
 }
 
 impl Metrics {
@@ -126,23 +128,43 @@ impl fmt::Debug for Metrics {
 
 impl DropMetrics {
     fn new(shelf: &mut Shelf<'_>) -> Self {
-        let [client_outbox, client_mailbox, session_mailbox, playout, held, recorder, backlog, sip_events] =
-            shelf.counters(
-                "dropped",
-                "What was dropped because a queue was full",
-                "queue",
-                [
-                    "client-outbox",
-                    "client-mailbox",
-                    "session-mailbox",
-                    "playout",
-                    "held",
-                    "recorder",
-                    "backlog",
-                    "sip-events",
-                ],
-            );
-        Self { client_outbox, client_mailbox, session_mailbox, playout, held, recorder, backlog, sip_events }
+        let [
+            client_outbox,
+            client_mailbox,
+            session_mailbox,
+            playout,
+            held,
+            recorder,
+            backlog,
+            sip_events,
+            media_stream,
+        ] = shelf.counters(
+            "dropped",
+            "What was dropped because a queue was full",
+            "queue",
+            [
+                "client-outbox",
+                "client-mailbox",
+                "session-mailbox",
+                "playout",
+                "held",
+                "recorder",
+                "backlog",
+                "sip-events",
+                "media-stream",
+            ],
+        );
+        Self {
+            client_outbox,
+            client_mailbox,
+            session_mailbox,
+            playout,
+            held,
+            recorder,
+            backlog,
+            sip_events,
+            media_stream,
+        }
     }
 }
 
