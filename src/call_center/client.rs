@@ -22,6 +22,11 @@ use futures_util::{
     SinkExt, StreamExt,
     stream::{SplitSink, SplitStream},
 };
+use model::{
+    command::{AgentPayload, Command},
+    event::{EventError, write_rtp_binary},
+    mode::AgentCodec,
+};
 use tokio::{
     net::TcpStream,
     sync::{mpsc, oneshot},
@@ -53,6 +58,8 @@ pub struct ClientSettings {
     pub token: Option<Secret>,
     /// Whether to connect again.
     pub reconnect: bool,
+    /// What RTP messages hold, both directions; as raw bytes unless it is PCM.
+    pub codec: AgentCodec,
     /// The name of the session, which nobody else knows.
     pub session: String,
 }
@@ -135,7 +142,7 @@ impl WsClient {
         self.metrics.connected.set(1);
         self.metrics.connections.inc();
         self.audience.line.do_send(Line::Up { multi });
-        let wire = Wire::new(multi);
+        let wire = Wire::new(multi).with_codec(self.settings.codec);
         self.connection = Some(Connection { wire, outbox, reader, writer, heard: Instant::now() });
         for (since, message) in std::mem::take(&mut self.kept) {
             if since.elapsed() < WORTH_SAYING {
@@ -170,12 +177,12 @@ impl WsClient {
         ctx.run_later(wait, |this, ctx| this.connect(ctx));
     }
 
-    fn read(&mut self, line: &str) {
+    fn read(&mut self, read: impl FnOnce(&mut Wire) -> Result<Incoming, EventError>) {
         let Some(connection) = &mut self.connection else { return };
-        match connection.wire.read(line) {
+        match read(&mut connection.wire) {
             Ok(Incoming::Signal(event)) => self.audience.signals.do_send(Signal(event)),
-            Ok(Incoming::Audio(call, pcm)) => {
-                if self.audience.audio.try_send(CallerAudio { call, pcm }).is_err() {
+            Ok(Incoming::Audio(call, audio)) => {
+                if self.audience.audio.try_send(CallerAudio { call, audio }).is_err() {
                     self.lost_audio += 1;
                     self.metrics.dropped_audio.inc();
                     if self.lost_audio.is_power_of_two() {
@@ -226,7 +233,7 @@ impl Handler<Say> for WsClient {
     type Result = ();
 
     fn handle(&mut self, Say(command): Say, ctx: &mut Self::Context) {
-        self.send(Message::Text(command.to_string().into()), ctx);
+        self.send(message(&command), ctx);
     }
 }
 
@@ -239,7 +246,8 @@ impl StreamHandler<Result<Message, tungstenite::Error>> for WsClient {
             self.received += 1;
         }
         match message {
-            Ok(Message::Text(line)) => self.read(Utf8Bytes::as_str(&line)),
+            Ok(Message::Text(line)) => self.read(|wire| wire.read(Utf8Bytes::as_str(&line))),
+            Ok(Message::Binary(message)) => self.read(|wire| wire.read_binary(message)),
             // The library answers pings by itself, with the next write.
             Ok(Message::Ping(_)) => self.send(Message::Pong(Default::default()), ctx),
             Ok(_) => {}
@@ -249,6 +257,18 @@ impl StreamHandler<Result<Message, tungstenite::Error>> for WsClient {
 
     fn finished(&mut self, ctx: &mut Self::Context) {
         self.lost("closed by the relay", ctx);
+    }
+}
+
+/// Payload for a call travels as raw bytes, everything else as text.
+fn message(command: &Command) -> Message {
+    match command {
+        Command::Rtp { call: Some(call), audio: AgentPayload::Payload { payload, .. } } => {
+            let mut bytes = Vec::new();
+            write_rtp_binary(call, payload, &mut bytes);
+            Message::Binary(bytes.into())
+        }
+        command => Message::Text(command.to_string().into()),
     }
 }
 
@@ -269,6 +289,9 @@ fn is_about_the_subprotocol(error: &tungstenite::Error) -> bool {
 /// `received`: how many messages of the session were received; `None`: without multi mode, and so without a session.
 async fn open(settings: &ClientSettings, received: Option<u64>) -> Result<Socket, ConnectError> {
     let mut url = format!("{}/?mode=multi", settings.url);
+    if settings.codec != AgentCodec::Pcm {
+        url.push_str(&format!("&codec={}&frames=binary", settings.codec));
+    }
     if let Some(received) = received {
         url.push_str(&format!("&session={}&received={received}", settings.session));
     }

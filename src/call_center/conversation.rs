@@ -29,6 +29,7 @@ use model::{
 };
 
 pub use self::tools::TOOLS;
+pub(super) use self::tools::{HANG_UP, SEND_DIGITS, TRANSFER, is_target};
 use self::{speaking::Speaking, tools::Effect};
 use super::{
     agent::{Agent, Heard, Input, Job, JobId, Listener, News, Output, speak},
@@ -430,7 +431,8 @@ impl Agent for Conversation {
                 self.held = false;
                 self.silent_since = now;
             }
-            Input::Event(_) => {}
+            // No connections are opened, and audio comes as PCM.
+            Input::Event(_) | Input::Payload(_) | Input::Link(..) => {}
             Input::Job(job, news) => self.news(now, job, news),
             Input::Timeout => self.timeout(now),
         }
@@ -462,12 +464,12 @@ fn read_mark_name(name: &str) -> Option<(u64, usize)> {
 /// Speech that is an interruption. A cough is none.
 const INTERRUPTION: Duration = Duration::from_millis(112);
 /// Time after a key in which another one belongs to it.
-const NEXT_KEY: Duration = Duration::from_millis(1500);
-const MOST_KEYS: usize = 32;
+pub(super) const NEXT_KEY: Duration = Duration::from_millis(1500);
+pub(super) const MOST_KEYS: usize = 32;
 /// Questions that a silent caller is asked before the call is ended.
-const MOST_QUESTIONS: u32 = 2;
+pub(super) const MOST_QUESTIONS: u32 = 2;
 /// Time in which a transfer has to be done.
-const TRANSFERRED: Duration = Duration::from_secs(45);
+pub(super) const TRANSFERRED: Duration = Duration::from_secs(45);
 /// Time in which a call has to be over after HANGUP.
 const HUNG_UP: Duration = Duration::from_secs(10);
 /// A minute of samples.

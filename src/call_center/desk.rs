@@ -2,6 +2,7 @@
 
 use std::{fmt, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
+use actix::{Actor, Recipient};
 use futures_util::FutureExt;
 use model::id::CallId;
 use tokio::task::AbortHandle;
@@ -10,12 +11,18 @@ use super::{
     agent::{Agent, Echo, Job, News, Parrot},
     buffered::Buffered,
     conversation::{Conversation, Rules, TOOLS},
+    message::{LinkOrder, LinkReport},
+    realtime::{
+        Plan, RealtimeAgent, SessionConfig,
+        link::{LinkOwner, LinkSettings, RealtimeLink},
+    },
     round_trip,
     speech::{Api, OpenAiLlm, OpenAiStt, OpenAiTts, Reply, SpeechError, Synthesize, Transcribe},
 };
 use crate::{
-    config::{AgentKind, CallCenterConfig, ConversationMode, LoadedCallCenter},
+    config::{AgentKind, CallCenterConfig, ConversationMode, LoadedCallCenter, Secret},
     metrics::CallCenterMetrics,
+    relay::random_u64,
 };
 
 /// Takes what comes of a job.
@@ -28,7 +35,12 @@ pub struct Desk {
 
 enum Staff {
     Simple(AgentKind),
-    Services { config: Box<CallCenterConfig>, recording: Arc<[i16]>, services: Arc<Services> },
+    Services {
+        config: Box<CallCenterConfig>,
+        recording: Arc<[i16]>,
+        services: Arc<Services>,
+        realtime: LinkSettings,
+    },
 }
 
 /// The services, and the folder for their files.
@@ -81,7 +93,8 @@ impl Desk {
             output_dir: loaded.output_dir.clone(),
             metrics,
         });
-        Ok(Self { staff: Staff::Services { config: Box::new(config), recording, services } })
+        let realtime = LinkSettings { url: config.realtime.address(), key: Secret::new(key) };
+        Ok(Self { staff: Staff::Services { config: Box::new(config), recording, services, realtime } })
     }
 
     /// Who talks in a call. `multi`: the relay has the words of multi mode, which taking turns needs.
@@ -93,7 +106,23 @@ impl Desk {
             Staff::Services { config, recording, .. } if multi && config.mode == ConversationMode::Turns => {
                 Box::new(Conversation::new(call, rules(config, recording.clone()), Instant::now()))
             }
+            Staff::Services { config, recording, .. }
+                if multi && config.mode == ConversationMode::Realtime =>
+            {
+                let rules = rules(config, recording.clone());
+                Box::new(RealtimeAgent::new(call, rules, plan(config), Instant::now()))
+            }
             Staff::Services { config, .. } => Box::new(Buffered::new(call, config.buffer_size, config.vad)),
+        }
+    }
+
+    /// Opens a connection to the Realtime API on this thread; none where there are no services.
+    pub fn open_link(&self, owner: LinkOwner, to: Recipient<LinkReport>) -> Option<Recipient<LinkOrder>> {
+        match &self.staff {
+            Staff::Simple(_) => None,
+            Staff::Services { realtime, .. } => {
+                Some(RealtimeLink::new(realtime.clone(), owner, to).start().recipient())
+            }
         }
     }
 
@@ -215,3 +244,28 @@ fn rules(config: &CallCenterConfig, recording: Arc<[i16]>) -> Rules {
         recording,
     }
 }
+
+/// What the configuration says of talking by the Realtime API.
+fn plan(config: &CallCenterConfig) -> Plan {
+    let realtime = &config.realtime;
+    let tools = TOOLS.into_iter().filter(|tool| config.tools.iter().any(|name| name == tool.name));
+    Plan {
+        session: SessionConfig {
+            instructions: config.system_prompt.clone(),
+            tools: tools.collect(),
+            codec: realtime.codec,
+            turn_detection: realtime.turn_detection,
+            transcription: (config.stt_model.clone(), config.language.clone()),
+            noise_reduction: realtime.noise_reduction,
+            voice: realtime.voice.clone(),
+            speed: config.tts_speed.min(FASTEST),
+        },
+        greeting: realtime.greeting.clone(),
+        lifetime: realtime.roll_over,
+        lost_action: realtime.lost_action,
+        seed: random_u64(),
+    }
+}
+
+/// The Realtime API speaks no faster.
+const FASTEST: f64 = 1.5;

@@ -48,7 +48,7 @@ async fn show(request: HttpRequest, watch: web::Data<Watch>) -> impl Responder {
 }
 
 async fn health(watch: web::Data<Watch>) -> impl Responder {
-    alive(watch.since)
+    alive(watch.since, "")
 }
 
 /// A scraper, and somebody who looks.

@@ -7,6 +7,8 @@
 mod call_center;
 mod calls;
 mod clients;
+mod dids;
+mod gateway;
 mod media;
 mod shelf;
 mod sip;
@@ -24,6 +26,8 @@ pub use self::{
     call_center::{Apology, CallCenterMetrics, TurnStage},
     calls::{CallMetrics, LiveCall, Stage},
     clients::{ClientMetrics, CloseCause, Connection},
+    dids::DidMetrics,
+    gateway::GatewayMetrics,
     media::{LegAccount, LegDrops, MediaMetrics, SETTLE_EVERY},
     shelf::Present,
     sip::SipMetrics,
@@ -42,6 +46,10 @@ pub struct Metrics {
     pub media: MediaMetrics,
     /// WebSocket clients.
     pub clients: ClientMetrics,
+    /// The table of our own numbers.
+    pub dids: DidMetrics,
+    /// Twilio's and Telnyx's streams.
+    pub gateway: GatewayMetrics,
     /// Recordings.
     pub recordings: RecordingMetrics,
     /// What a full queue cost.
@@ -81,6 +89,8 @@ pub struct DropMetrics {
     pub backlog: Counter,
     /// SIP events of a call that was still being made.
     pub sip_events: Counter,
+    /// Audio messages of a provider's media stream to a call that does not keep up.
+    pub media_stream: Counter,
 }
 
 impl Metrics {
@@ -90,6 +100,8 @@ impl Metrics {
         let mut shelf = Shelf(&mut registry);
         let (calls, sip) = (CallMetrics::new(&mut shelf), SipMetrics::new(&mut shelf));
         let (media, clients) = (MediaMetrics::new(&mut shelf), ClientMetrics::new(&mut shelf));
+        let dids = DidMetrics::new(&mut shelf);
+        let gateway = GatewayMetrics::new(&mut shelf);
         let recordings = RecordingMetrics {
             open: shelf.gauge("recordings_open", "Recordings that are being written"),
             started: shelf.counter("recordings", "Recordings that were begun"),
@@ -102,7 +114,7 @@ impl Metrics {
             "The relay's version",
             Info::new([("version", env!("CARGO_PKG_VERSION"))]),
         );
-        Self { calls, sip, media, clients, recordings, drops, backlog, registry }
+        Self { calls, sip, media, clients, dids, gateway, recordings, drops, backlog, registry }
     }
 
     /// The text that Prometheus reads (OpenMetrics 1.0).
@@ -125,23 +137,43 @@ impl fmt::Debug for Metrics {
 
 impl DropMetrics {
     fn new(shelf: &mut Shelf<'_>) -> Self {
-        let [client_outbox, client_mailbox, session_mailbox, playout, held, recorder, backlog, sip_events] =
-            shelf.counters(
-                "dropped",
-                "What was dropped because a queue was full",
-                "queue",
-                [
-                    "client-outbox",
-                    "client-mailbox",
-                    "session-mailbox",
-                    "playout",
-                    "held",
-                    "recorder",
-                    "backlog",
-                    "sip-events",
-                ],
-            );
-        Self { client_outbox, client_mailbox, session_mailbox, playout, held, recorder, backlog, sip_events }
+        let [
+            client_outbox,
+            client_mailbox,
+            session_mailbox,
+            playout,
+            held,
+            recorder,
+            backlog,
+            sip_events,
+            media_stream,
+        ] = shelf.counters(
+            "dropped",
+            "What was dropped because a queue was full",
+            "queue",
+            [
+                "client-outbox",
+                "client-mailbox",
+                "session-mailbox",
+                "playout",
+                "held",
+                "recorder",
+                "backlog",
+                "sip-events",
+                "media-stream",
+            ],
+        );
+        Self {
+            client_outbox,
+            client_mailbox,
+            session_mailbox,
+            playout,
+            held,
+            recorder,
+            backlog,
+            sip_events,
+            media_stream,
+        }
     }
 }
 
@@ -186,6 +218,11 @@ pub(crate) mod tests {
         metrics.clients.refused(401);
         metrics.clients.command_refused(481);
         drop(metrics.clients.connected());
+        metrics.gateway.webhook("telnyx", "answered");
+        drop(metrics.gateway.connected());
+        metrics.gateway.refused("full");
+        drop(metrics.gateway.stream("telnyx"));
+        metrics.gateway.hangup("telnyx", "done");
         metrics
     }
 

@@ -8,10 +8,12 @@
 
 pub mod backend;
 pub mod call_center;
+pub mod gateway;
 pub mod http;
 pub mod invariants;
 pub mod md5;
 pub mod pbx;
+pub mod python;
 pub mod recording;
 pub mod registrar;
 pub mod relay;
@@ -26,6 +28,7 @@ pub mod sipp_call;
 pub mod talk;
 pub mod temp;
 pub mod tools;
+pub mod voice_server;
 pub mod ws;
 pub mod ws_tap;
 

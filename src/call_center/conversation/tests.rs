@@ -205,7 +205,7 @@ fn call_that_is_still_there_after_the_hang_up_is_hung_up_again() {
 
 #[test]
 fn end_of_turn_is_as_long_as_the_rules_say() {
-    for ms in [200, 1000] {
+    for ms in [300, 1000] {
         let mut scene = Scene::new();
         let rules = Rules { end_of_turn: Duration::from_millis(ms), ..scene.agent.rules.clone() };
         scene.agent = Conversation::new(id(), rules, scene.now);

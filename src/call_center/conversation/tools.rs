@@ -2,7 +2,7 @@
 //!
 //! In: the tools that a reply calls. Out: what that means for the call; what it does not mean.
 
-use super::Then;
+use super::{MOST_KEYS, Then};
 use crate::call_center::speech::{Tool, ToolCall};
 
 /// The tools that a model may be given.
@@ -39,7 +39,7 @@ pub(super) fn effect(call: ToolCall) -> Option<Effect> {
         TRANSFER if is_target(&call.argument) => Some(Effect::Then(Then::Transfer(call.argument))),
         SEND_DIGITS => {
             let keys = call.argument.chars().filter(|c| matches!(c, '0'..='9' | '*' | '#' | 'A'..='D'));
-            let digits: String = keys.take(MOST_DIGITS).collect();
+            let digits: String = keys.take(MOST_KEYS).collect();
             (!digits.is_empty()).then_some(Effect::Digits(digits))
         }
         _ => None,
@@ -47,12 +47,10 @@ pub(super) fn effect(call: ToolCall) -> Option<Effect> {
 }
 
 /// A number or a SIP URI, on one line and without `##`.
-fn is_target(text: &str) -> bool {
+pub(in crate::call_center) fn is_target(text: &str) -> bool {
     !text.is_empty() && text.len() <= 128 && text.chars().all(|c| c.is_ascii_graphic() && c != '#')
 }
 
-const HANG_UP: &str = "hang_up";
-const TRANSFER: &str = "transfer";
-const SEND_DIGITS: &str = "send_digits";
-/// Keys that one call of a tool may press.
-const MOST_DIGITS: usize = 32;
+pub(in crate::call_center) const HANG_UP: &str = "hang_up";
+pub(in crate::call_center) const TRANSFER: &str = "transfer";
+pub(in crate::call_center) const SEND_DIGITS: &str = "send_digits";
