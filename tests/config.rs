@@ -95,6 +95,20 @@ const CASES: &[Case] = &[
             && c.files.greeting == Path::new("/srv/out/transcode/greeting.wav")
     }),
     ("GREETING_FILE", "/srv/hi.wav", &[], |c| c.files.greeting == Path::new("/srv/hi.wav")),
+    ("AGENT_STREAM_URL", "wss://bot.example/ws?a=b", &[], |c| {
+        c.agent_stream.url.as_ref().is_some_and(|url| url.as_str() == "wss://bot.example/ws?a=b")
+    }),
+    ("AGENT_STREAM_PARAMETERS", "tenant=7", &[], |c| {
+        c.agent_stream
+            .parameters
+            .first()
+            .is_some_and(|(name, value)| name == "tenant" && value.expose() == "7")
+    }),
+    ("AGENT_STREAM_ALLOW_PLAIN", "1", &[], |c| c.agent_stream.allow_plain),
+    ("TWILIO_ACCOUNT_SID", "AC1", &[], |c| c.agent_stream.account_sid.as_deref() == Some("AC1")),
+    ("TWILIO_AUTH_TOKEN", "t", &[], |c| {
+        c.agent_stream.auth_token.as_ref().is_some_and(|token| token.matches("t"))
+    }),
     ("WS_URL", "wss://relay.example:8443/", &[], |c| c.call_center.ws_url == "wss://relay.example:8443"),
     ("OPENAI_API_BASE", "http://127.0.0.1:1/v1/", &[("OPENAI_BASE_URL", "http://127.0.0.1:2/v1")], |c| {
         c.call_center.services.stt == "http://127.0.0.1:1/v1"

@@ -4,6 +4,7 @@
 //! warnings, or all problems together. It reads files and asks the operating system about addresses, and changes
 //! nothing; the process environment is an argument. docs/configuration.md describes each setting.
 
+mod agent_stream;
 mod call_center;
 mod cli;
 mod error;
@@ -29,6 +30,7 @@ use sip::auth::Algorithm;
 use tracing::Level;
 
 pub use self::{
+    agent_stream::{AgentStreamConfig, StreamUrl},
     call_center::{AgentKind, CallCenterConfig, ConversationMode, LoadedCallCenter, Services},
     error::{ConfigErrors, LoadError, Origin, Problem},
     number_pattern::NumberPattern,
@@ -53,6 +55,8 @@ pub struct Config {
     pub files: FilesConfig,
     /// What is logged, and where.
     pub log: LogConfig,
+    /// Which bot calls are connected to.
+    pub agent_stream: AgentStreamConfig,
     /// How the call center, the other program of the two, talks with callers.
     pub call_center: CallCenterConfig,
     /// For the AI features; `OPENAI_API_KEY`.
@@ -364,6 +368,13 @@ impl Config {
                 max_recording_age: Some(Duration::from_secs(7 * 86_400)),
             },
             log: LogConfig { level: Level::INFO, file: folder.join("sip_server.log"), mask: true },
+            agent_stream: AgentStreamConfig {
+                url: None,
+                parameters: Vec::new(),
+                allow_plain: false,
+                account_sid: None,
+                auth_token: None,
+            },
             call_center: CallCenterConfig {
                 ws_url: "ws://127.0.0.1:0".to_owned(),
                 ..CallCenterConfig::documented(folder.join("call_center.log"))

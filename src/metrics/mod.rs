@@ -4,6 +4,7 @@
 //! operation; only what happens once a call or once a connection looks up a label or takes a lock. No label ever holds
 //! a number, a call id or anything else that a peer chose. Knows no actor and no socket.
 
+mod agent_streams;
 mod calls;
 mod clients;
 mod media;
@@ -20,6 +21,7 @@ use prometheus_client::{
 
 use self::shelf::Shelf;
 pub use self::{
+    agent_streams::{AgentStreamMetrics, BotMessage, ConnectFailure, OpenStream, StreamEnd},
     calls::{CallMetrics, LiveCall, Stage},
     clients::{ClientMetrics, CloseCause, Connection},
     media::{LegAccount, LegDrops, MediaMetrics, SETTLE_EVERY},
@@ -40,6 +42,8 @@ pub struct Metrics {
     pub media: MediaMetrics,
     /// WebSocket clients.
     pub clients: ClientMetrics,
+    /// Bots that calls are connected to.
+    pub agent_streams: AgentStreamMetrics,
     /// Recordings.
     pub recordings: RecordingMetrics,
     /// What a full queue cost.
@@ -79,6 +83,8 @@ pub struct DropMetrics {
     pub backlog: Counter,
     /// SIP events of a call that was still being made.
     pub sip_events: Counter,
+    /// Audio messages to a bot that does not read fast enough.
+    pub agent_stream: Counter,
 }
 
 impl Metrics {
@@ -88,6 +94,7 @@ impl Metrics {
         let mut shelf = Shelf(&mut registry);
         let (calls, sip) = (CallMetrics::new(&mut shelf), SipMetrics::new(&mut shelf));
         let (media, clients) = (MediaMetrics::new(&mut shelf), ClientMetrics::new(&mut shelf));
+        let agent_streams = AgentStreamMetrics::new(&mut shelf);
         let recordings = RecordingMetrics {
             open: shelf.gauge("recordings_open", "Recordings that are being written"),
             started: shelf.counter("recordings", "Recordings that were begun"),
@@ -100,7 +107,7 @@ impl Metrics {
             "The relay's version",
             Info::new([("version", env!("CARGO_PKG_VERSION"))]),
         );
-        Self { calls, sip, media, clients, recordings, drops, backlog, registry }
+        Self { calls, sip, media, clients, agent_streams, recordings, drops, backlog, registry }
     }
 
     /// The text that Prometheus reads (OpenMetrics 1.0).
@@ -126,23 +133,43 @@ impl fmt::Debug for Metrics {
 
 impl DropMetrics {
     fn new(shelf: &mut Shelf<'_>) -> Self {
-        let [client_outbox, client_mailbox, session_mailbox, playout, held, recorder, backlog, sip_events] =
-            shelf.counters(
-                "dropped",
-                "What was dropped because a queue was full",
-                "queue",
-                [
-                    "client-outbox",
-                    "client-mailbox",
-                    "session-mailbox",
-                    "playout",
-                    "held",
-                    "recorder",
-                    "backlog",
-                    "sip-events",
-                ],
-            );
-        Self { client_outbox, client_mailbox, session_mailbox, playout, held, recorder, backlog, sip_events }
+        let [
+            client_outbox,
+            client_mailbox,
+            session_mailbox,
+            playout,
+            held,
+            recorder,
+            backlog,
+            sip_events,
+            agent_stream,
+        ] = shelf.counters(
+            "dropped",
+            "What was dropped because a queue was full",
+            "queue",
+            [
+                "client-outbox",
+                "client-mailbox",
+                "session-mailbox",
+                "playout",
+                "held",
+                "recorder",
+                "backlog",
+                "sip-events",
+                "agent-stream",
+            ],
+        );
+        Self {
+            client_outbox,
+            client_mailbox,
+            session_mailbox,
+            playout,
+            held,
+            recorder,
+            backlog,
+            sip_events,
+            agent_stream,
+        }
     }
 }
 
@@ -180,6 +207,8 @@ pub(crate) mod tests {
         metrics.clients.refused(401);
         metrics.clients.command_refused(481);
         drop(metrics.clients.connected());
+        metrics.agent_streams.failed(ConnectFailure::Timeout);
+        drop(metrics.agent_streams.opened(std::time::Instant::now()));
         metrics
     }
 

@@ -438,6 +438,8 @@ pub enum RtpForm {
     /// Samples without a line around them, for programs of this process: 20 ms at a time, at this rate or, where there is
     /// none, at that of the call's codec.
     Samples(Option<SampleRate>),
+    /// 20 ms of G.711 µ-law without a line around them, for programs of this process; untouched where the call speaks it.
+    Mulaw,
     /// `RTP:{pt}##{hex}`
     Classic,
     /// `RTP:{hex}`
@@ -479,6 +481,8 @@ pub enum AudioMessage {
         /// The samples.
         pcm: Bytes,
     },
+    /// G.711 µ-law, 160 bytes.
+    Mulaw(Bytes),
     /// A line of text.
     Text(ByteString),
     /// The same with raw bytes.
@@ -597,6 +601,8 @@ pub enum CallCommand {
     },
     /// Nobody is there any more to talk with the caller.
     AgentGone,
+    /// The program that was to talk with the caller could not be reached.
+    AgentUnreachable,
     /// The relay stops.
     Shutdown,
 }

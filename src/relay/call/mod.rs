@@ -394,6 +394,7 @@ impl Handler<CallCommand> for Call {
             CallCommand::Decline { status, reason } => Input::Agent(AgentInput::Decline { status, reason }),
             CallCommand::Hangup => Input::Agent(AgentInput::Hangup),
             CallCommand::AgentGone => Input::Agent(AgentInput::Gone),
+            CallCommand::AgentUnreachable => Input::Agent(AgentInput::Unreachable),
             CallCommand::Shutdown => Input::Shutdown,
             CallCommand::Hold { client, on } => return self.wish(Wish { on, client }, ctx),
             CallCommand::Transfer { client, target } => return self.transfer(client, target),
