@@ -41,7 +41,7 @@ pub enum BotMessage {
     Mark,
     /// A clear.
     Clear,
-    /// What Twilio would report as error 31924.
+    /// What Twilio warns about with 31951 (31950 for binary frames).
     Invalid,
 }
 

@@ -12,6 +12,9 @@
 //!                                  Switchboard ◀──────── Connect, PlaceCall, TransferCall ──┘
 //! ```
 //!
+//! A bot on another machine (`agent_stream`) stands in a client's place: `AgentStreams` hears what the switchboard tells
+//! clients, and its `AgentStream` of a call gives orders and hears audio as a `WsClient` does.
+//!
 //! Control goes by `do_send`; audio by `try_send` on one kept `Recipient`, where a full mailbox drops and counts.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -818,6 +821,34 @@ pub struct CallHandle {
     /// Who hears the caller.
     pub listeners: Recipient<Listen>,
 }
+
+// ---- AgentStreams → AgentStream ---------------------------------------------------------------------------------
+
+/// What the names begin with under which bots' marks wait in a playout queue: no client can use such a name. What becomes of
+/// them [`BOTS`] alone hear.
+pub const BOT_MARK: &str = "##";
+
+/// The client that stands for all bots. WebSocket clients are numbered from 1.
+pub const BOTS: ClientId = ClientId(0);
+
+/// What happened to the call of a bot.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub enum CallNewsForBot {
+    /// This mark was reached, or dropped by CLEAR.
+    Mark(String),
+    /// The caller pressed a key: `0`-`9`, `*`, `#`, `A`-`D`.
+    Digit(char),
+    /// The call is over.
+    Over,
+}
+
+// ---- AgentStream → AgentStreams ---------------------------------------------------------------------------------
+
+/// The stream of this call has ended.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct StreamOver(pub CallId);
 
 // ---- main → Switchboard -----------------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 //! The relay: SIP and RTP on one side, WebSocket clients on the other. This file and `stack` are the wiring, the only
 //! ones that name the concrete actors together. Read [`message`] first.
 
+mod agent_stream;
 pub mod call;
 mod http;
 mod http_server;
@@ -37,6 +38,7 @@ use tracing::{debug, info, warn};
 
 pub(crate) use self::random::{random_u64, seed, uuid4};
 use self::{
+    agent_stream::{AgentStreams, Join},
     http_server::{bind_http, start_http},
     message::{Census, CensusRequest, Shutdown},
     reader::Reader,
@@ -131,6 +133,7 @@ impl Relay {
             wire: wire.handle(),
             media: media.iter().map(Arbiter::handle).collect(),
         };
+        let (bots, streams) = start_agent_streams(config, &watch.metrics).unzip();
         let call = Arc::new(setup::call_settings(config));
         let stack = Stack {
             socket: sip_socket,
@@ -140,12 +143,15 @@ impl Relay {
             switchboard: setup::switchboard_settings(config, call.clone()),
             call,
             media: Arc::new(setup::media_settings(config)),
-            insider: None,
+            insider: streams.as_ref().map(AgentStreams::introduction),
             recorder: Some(start_recorder(&disk, &files, config, watch.metrics.clone())),
             metrics: watch.metrics.clone(),
             readiness: watch.readiness.clone(),
         };
         let switchboard = stack.start(&threads);
+        if let Some(streams) = streams {
+            streams.do_send(Join(switchboard.clone().recipient()));
+        }
         let server = start_http(config, http_socket, tls, &switchboard, watch);
 
         info!("SIP Server started on {sip_address}");
@@ -153,7 +159,7 @@ impl Relay {
         if test_line.is_some() {
             TestLine::banner(ws_address, config.ws.tls.is_some()).iter().for_each(|line| info!("{line}"));
         }
-        let arbiters = media.into_iter().chain([wire, disk]).collect();
+        let arbiters = media.into_iter().chain(bots.into_iter().flatten()).chain([wire, disk]).collect();
         Ok(Self { switchboard, server, arbiters, files, test_line, sip_address, ws_address })
     }
 
@@ -218,6 +224,17 @@ fn start_recorder(disk: &Arbiter, reading: &Arbiter, config: &Config, metrics: A
         greeting: recorder.clone().recipient(),
         files: reader.recipient(),
     }
+}
+
+/// Bots have threads of their own: one that floods us delays no other call's audio.
+fn start_agent_streams(
+    config: &Config,
+    metrics: &Arc<Metrics>,
+) -> Option<(Vec<Arbiter>, Addr<AgentStreams>)> {
+    let settings = setup::agent_stream_settings(config, metrics.clone())?;
+    let arbiters: Vec<Arbiter> = (0..cores()).map(|_| Arbiter::new()).collect();
+    let threads = arbiters.iter().map(Arbiter::handle).collect();
+    Some((arbiters, AgentStreams::new(settings, threads).start()))
 }
 
 fn start_test_line(config: &Config) -> std_io::Result<Option<TestLine>> {

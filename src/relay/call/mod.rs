@@ -31,9 +31,9 @@ use self::{
     state::{Action, AgentInput, CallState, Ending, Input},
 };
 use super::message::{
-    CallCommand, CallNews, CallReport, ClientId, DialOptions, DialRequest, DigitSource, GreetingRead,
-    Listener, MediaCommand, MediaEvent, MediaPlan, ReadGreeting, RecordingDone, SipAction, SipCommand,
-    SipEvent, TransferProgress, TransferTarget,
+    BOT_MARK, BOTS, CallCommand, CallNews, CallReport, ClientId, DialOptions, DialRequest, DigitSource,
+    GreetingRead, Listener, MediaCommand, MediaEvent, MediaPlan, ReadGreeting, RecordingDone, SipAction,
+    SipCommand, SipEvent, TransferProgress, TransferTarget,
 };
 use crate::metrics::{LiveCall, Metrics, Stage};
 
@@ -423,7 +423,12 @@ impl Handler<MediaEvent> for Call {
             MediaEvent::BargeIn { played } => Event::BargeIn { call, played },
             MediaEvent::Mark { name, reached, played } => {
                 let outcome = if reached { MarkOutcome::Played } else { MarkOutcome::Cleared };
-                Event::Mark { call, name, outcome, played }
+                let is_bots = name.starts_with(BOT_MARK);
+                let mark = Event::Mark { call, name, outcome, played };
+                if is_bots {
+                    return self.report(CallNews::For(BOTS, mark));
+                }
+                mark
             }
             MediaEvent::Water { high: true, queued } => Event::Xoff { call, queued },
             MediaEvent::Water { high: false, queued } => Event::Xon { call, queued },
