@@ -591,6 +591,14 @@ fn hundred_calls_one_after_the_other_leave_nothing_behind() {
     expect_metric(&relay, r#"sip_relay_agent_streams_closed_total{reason="call-over"}"#, 100.0);
 }
 
+#[test]
+fn hmac_of_the_test_cases_of_rfc_2202() {
+    let hex = |digest: [u8; 20]| digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    assert_eq!(hex(sha1::hmac(&[0x0b; 20], b"Hi There")), "b617318655057264e28bc0b6fb378c8ef146be00");
+    let long = b"Test Using Larger Than Block-Size Key - Hash Key First";
+    assert_eq!(hex(sha1::hmac(&[0xaa; 80], long)), "aa4ae5e15272d00e95705637ce8a3b55ed402112");
+}
+
 // ---- helpers ----
 
 /// A relay whose calls are connected to a bot.
