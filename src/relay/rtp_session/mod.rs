@@ -68,6 +68,7 @@ pub struct RtpSession {
     buffer: Box<[u8]>,
     send_errors: u64,
     unheld: u64,
+    late_ticks: u64,
     account: LegAccount,
     closed: bool,
 }
@@ -119,6 +120,7 @@ impl RtpSession {
             buffer: vec![0; MAX_DATAGRAM].into_boxed_slice(),
             send_errors: 0,
             unheld: 0,
+            late_ticks: 0,
             account: LegAccount::new(metrics),
             closed: false,
         })
@@ -326,12 +328,17 @@ impl RtpSession {
             recorder: self.tape.dropped(),
             held: self.unheld + behind_files,
             send_errors: self.send_errors,
+            speech_rests: self.ear.rests(),
         };
         (stats, drops)
     }
 
     fn settle(&mut self) {
         let (stats, drops) = self.totals();
+        let late_ticks = stats.as_ref().map_or(0, |stats| stats.late_ticks);
+        if late_ticks - std::mem::replace(&mut self.late_ticks, late_ticks) >= OVERLOADED {
+            self.ear.rest(Instant::now());
+        }
         self.account.settle(stats.as_ref(), drops);
     }
 
@@ -478,6 +485,8 @@ impl Handler<Listen> for RtpSession {
 
 const RTP: u8 = 0;
 const RTCP: u8 = 1;
+/// Late ticks in the time of one settlement from which the machine counts as overloaded: one in ten.
+const OVERLOADED: u64 = 5;
 /// An RTP packet larger than an Ethernet frame does not exist in telephony; a longer one is cut and found malformed.
 const MAX_DATAGRAM: usize = 2048;
 /// Packets read in one turn: a second and more of one caller.
