@@ -8,6 +8,8 @@ mod common;
 use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -17,8 +19,10 @@ use common::pbx::{Invite, Pbx, PbxCall};
 use common::relay::Relay;
 use common::ws::{QUIET, WsClient};
 use common::{WAIT, eventually, free_ports, http, scene, sha1};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use serde_json::json;
 use testkit::{g711, tone};
+use tokio_tungstenite::tungstenite;
 
 const CALLER: &str = "0903383638";
 const SILENCE: u8 = 0xff;
@@ -505,6 +509,51 @@ fn upgrade_is_signed_as_twilio_signs_it() {
     assert_eq!(stream.header("host"), Some(bot.address().to_string().as_str()));
     end(call, stream);
     assert!(!relay.log().iter().any(|line| line.contains("12345") || line.contains("tenant=7")));
+}
+
+#[test]
+fn bot_with_a_certificate_is_spoken_to_in_tls_where_its_authority_is_trusted() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let file = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/common/tls").join(name);
+    let certificate = CertificateDer::from_pem_file(file("bot.pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(file("bot.key")).unwrap();
+    let server =
+        rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .unwrap();
+    let server = Arc::new(server);
+    let bot = std::thread::spawn(move || {
+        loop {
+            let tcp = listener.accept().unwrap().0;
+            let tls = rustls::ServerConnection::new(server.clone()).unwrap();
+            // Who does not trust the certificate breaks off here.
+            let Ok(mut socket) = tungstenite::accept(rustls::StreamOwned::new(tls, tcp)) else { continue };
+            socket.send(r#"{"event":"mark","mark":{"name":"over TLS"}}"#.into()).unwrap();
+            let mut heard = Vec::new();
+            while !heard.last().is_some_and(|text: &String| text.contains("over TLS")) {
+                heard.push(socket.read().unwrap().to_string());
+            }
+            socket.close(None).unwrap();
+            while socket.read().is_ok() {}
+            return heard;
+        }
+    });
+    let url = format!("wss://localhost:{port}/");
+    let pbx = Pbx::new();
+    let distrustful = scene::start(&pbx, &[("AGENT_STREAM_URL", &url)]);
+    pbx.call(distrustful.sip(), Invite::default()).expect_bye();
+    expect_metric(&distrustful, r#"sip_relay_agent_streams_failed_total{reason="tls"}"#, 1.0);
+
+    let ca = file("ca.pem").display().to_string();
+    let relay = scene::start(&pbx, &[("AGENT_STREAM_URL", &url), ("AGENT_STREAM_CA", &ca)]);
+    pbx.call(relay.sip(), Invite::default()).expect_bye();
+    let heard = bot.join().unwrap();
+    assert!(heard[0].contains("connected") && heard[1].contains("start"), "{heard:?}");
+    expect_metric(&relay, r#"sip_relay_agent_streams_closed_total{reason="bot"}"#, 1.0);
 }
 
 #[test]

@@ -105,6 +105,9 @@ const CASES: &[Case] = &[
             .is_some_and(|(name, value)| name == "tenant" && value.expose() == "7")
     }),
     ("AGENT_STREAM_ALLOW_PLAIN", "1", &[], |c| c.agent_stream.allow_plain),
+    ("AGENT_STREAM_CA", "/srv/ca.pem", &[], |c| {
+        c.agent_stream.authorities.as_deref() == Some(Path::new("/srv/ca.pem"))
+    }),
     ("TWILIO_ACCOUNT_SID", "AC1", &[], |c| c.agent_stream.account_sid.as_deref() == Some("AC1")),
     ("TWILIO_AUTH_TOKEN", "t", &[], |c| {
         c.agent_stream.auth_token.as_ref().is_some_and(|token| token.matches("t"))

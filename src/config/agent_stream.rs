@@ -2,13 +2,17 @@
 //!
 //! In: the same sources as all settings. Out: an [`AgentStreamConfig`].
 
-use std::{fmt, net::IpAddr};
+use std::{
+    fmt,
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
 use tokio_tungstenite::tungstenite::http::Uri;
 
 use super::{
     Secret,
-    load::Reader,
+    load::{Reader, absolute},
     parse::{self, Parsed},
 };
 
@@ -21,6 +25,8 @@ pub struct AgentStreamConfig {
     pub parameters: Vec<(String, Secret)>,
     /// Whether a bot on another machine may be connected to without TLS; `AGENT_STREAM_ALLOW_PLAIN`.
     pub allow_plain: bool,
+    /// Authorities that a bot's certificate is trusted by, PEM; `None` = the public ones. `AGENT_STREAM_CA`.
+    pub authorities: Option<PathBuf>,
     /// The account that the bot is told; `None` = zeros. `TWILIO_ACCOUNT_SID`.
     pub account_sid: Option<String>,
     /// What the upgrade is signed with; `None` = it is not. `TWILIO_AUTH_TOKEN`.
@@ -83,12 +89,13 @@ impl fmt::Debug for StreamUrl {
     }
 }
 
-pub(super) fn read(reader: &mut Reader<'_>) -> AgentStreamConfig {
+pub(super) fn read(reader: &mut Reader<'_>, cwd: &Path) -> AgentStreamConfig {
     let allow_plain = reader.read("AGENT_STREAM_ALLOW_PLAIN", parse::flag);
     AgentStreamConfig {
         url: reader.read_optional("AGENT_STREAM_URL", |text| StreamUrl::parse(text, allow_plain)),
         parameters: reader.read_optional("AGENT_STREAM_PARAMETERS", parameters).unwrap_or_default(),
         allow_plain,
+        authorities: reader.read_optional("AGENT_STREAM_CA", parse::line).map(|path| absolute(cwd, &path)),
         account_sid: reader.read_optional("TWILIO_ACCOUNT_SID", parse::line),
         auth_token: reader.secret("TWILIO_AUTH_TOKEN"),
     }

@@ -71,7 +71,7 @@ fn read_config(reader: &mut Reader<'_>, cwd: &Path) -> Config {
             file: reader.path("SIP_LOG_FILE", cwd),
             mask: reader.read("LOG_MASK", parse::flag),
         },
-        agent_stream: super::agent_stream::read(reader),
+        agent_stream: super::agent_stream::read(reader, cwd),
         call_center: super::call_center::read(reader, cwd),
         openai_api_key,
         strict,

@@ -372,6 +372,7 @@ impl Config {
                 url: None,
                 parameters: Vec::new(),
                 allow_plain: false,
+                authorities: None,
                 account_sid: None,
                 auth_token: None,
             },

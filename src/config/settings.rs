@@ -78,6 +78,7 @@ pub const SETTINGS: &[Setting] = &[
     secret("AGENT_STREAM_URL"),
     secret("AGENT_STREAM_PARAMETERS"),
     setting("AGENT_STREAM_ALLOW_PLAIN", "0"),
+    setting("AGENT_STREAM_CA", ""),
     setting("TWILIO_ACCOUNT_SID", ""),
     secret("TWILIO_AUTH_TOKEN"),
     setting("WS_URL", ""),

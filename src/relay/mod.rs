@@ -115,6 +115,8 @@ impl Relay {
         })?;
         let sip_address = local_address(sip_socket.local_addr(), config.sip.local);
         let tls = config.ws.tls.as_ref().map(tls::server_config).transpose()?;
+        let authorities = config.agent_stream.authorities.as_deref();
+        let bots_tls = authorities.map(tls::client_config).transpose()?.map(Arc::new);
         let http_socket = bind_http(config.ws.listen)?;
         let ws_address = local_address(http_socket.local_addr(), config.ws.listen);
         let test_line = start_test_line(config).map_err(StartError::TestLine)?;
@@ -133,7 +135,7 @@ impl Relay {
             wire: wire.handle(),
             media: media.iter().map(Arbiter::handle).collect(),
         };
-        let (bots, streams) = start_agent_streams(config, &watch.metrics).unzip();
+        let (bots, streams) = start_agent_streams(config, bots_tls, &watch.metrics).unzip();
         let call = Arc::new(setup::call_settings(config));
         let stack = Stack {
             socket: sip_socket,
@@ -156,6 +158,9 @@ impl Relay {
 
         info!("SIP Server started on {sip_address}");
         info!("WebSocket Server started on {ws_address}");
+        if let Some(url) = &config.agent_stream.url {
+            info!("Calls are connected to the bot at {url}");
+        }
         if test_line.is_some() {
             TestLine::banner(ws_address, config.ws.tls.is_some()).iter().for_each(|line| info!("{line}"));
         }
@@ -229,9 +234,10 @@ fn start_recorder(disk: &Arbiter, reading: &Arbiter, config: &Config, metrics: A
 /// Bots have threads of their own: one that floods us delays no other call's audio.
 fn start_agent_streams(
     config: &Config,
+    tls: Option<Arc<rustls::ClientConfig>>,
     metrics: &Arc<Metrics>,
 ) -> Option<(Vec<Arbiter>, Addr<AgentStreams>)> {
-    let settings = setup::agent_stream_settings(config, metrics.clone())?;
+    let settings = setup::agent_stream_settings(config, tls, metrics.clone())?;
     let arbiters: Vec<Arbiter> = (0..cores()).map(|_| Arbiter::new()).collect();
     let threads = arbiters.iter().map(Arbiter::handle).collect();
     Some((arbiters, AgentStreams::new(settings, threads).start()))

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use rustls::ClientConfig;
 use sip::{AuthServer, EndpointConfig, Reliable, SessionTimer};
 
 use super::{
@@ -102,10 +103,15 @@ pub fn media_settings(config: &Config) -> MediaSettings {
 }
 
 /// What bots are told, where calls are connected to any.
-pub fn agent_stream_settings(config: &Config, metrics: Arc<Metrics>) -> Option<AgentStreamSettings> {
+pub fn agent_stream_settings(
+    config: &Config,
+    tls: Option<Arc<ClientConfig>>,
+    metrics: Arc<Metrics>,
+) -> Option<AgentStreamSettings> {
     let stream = &config.agent_stream;
     stream.url.is_some().then(|| AgentStreamSettings {
         url: stream.url.clone(),
+        tls,
         parameters: stream.parameters.clone(),
         account_sid: stream.account_sid.clone().unwrap_or_else(|| NO_ACCOUNT.to_owned()),
         auth_token: stream.auth_token.clone(),

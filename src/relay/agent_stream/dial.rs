@@ -2,12 +2,13 @@
 //!
 //! In: an address and the token to sign with. Out: an open socket, or why there is none.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
+use rustls::ClientConfig;
 use stream::signature::twilio;
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream,
+    Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
     tungstenite::{
         self,
         client::IntoClientRequest,
@@ -64,7 +65,13 @@ impl From<tungstenite::Error> for DialError {
 }
 
 /// Opens a connection, signed where there is a token.
-pub async fn dial(url: &StreamUrl, token: Option<&Secret>) -> Result<Socket, DialError> {
+///
+/// `tls`: who is trusted about the bot's certificate; `None`: the public authorities.
+pub async fn dial(
+    url: &StreamUrl,
+    token: Option<&Secret>,
+    tls: Option<Arc<ClientConfig>>,
+) -> Result<Socket, DialError> {
     let mut request = url.as_str().into_client_request()?;
     let headers = request.headers_mut();
     headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
@@ -78,7 +85,8 @@ pub async fn dial(url: &StreamUrl, token: Option<&Secret>) -> Result<Socket, Dia
         .max_message_size(Some(LONGEST))
         .max_frame_size(Some(LONGEST))
         .max_write_buffer_size(WRITE_BUFFER);
-    let attempt = tokio_tungstenite::connect_async_with_config(request, Some(config), true);
+    let connector = tls.map(Connector::Rustls);
+    let attempt = connect_async_tls_with_config(request, Some(config), true, connector);
     let (socket, _) = tokio::time::timeout(DEADLINE, attempt).await.map_err(|_| DialError::Late)??;
     Ok(socket)
 }

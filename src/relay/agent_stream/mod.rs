@@ -32,6 +32,7 @@ use model::{
     audio::{Codec, SampleRate},
     command::AgentPayload,
 };
+use rustls::ClientConfig;
 use stream::{BotEvent, BotSession, BotStart, INVALID_MESSAGE};
 use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 use tracing::{info, warn};
@@ -63,6 +64,8 @@ pub struct AgentStreamSettings {
     pub parameters: Vec<(String, Secret)>,
     /// The account that the bot is told.
     pub account_sid: String,
+    /// Who is trusted about the bot's certificate; `None`: the public authorities.
+    pub tls: Option<Arc<ClientConfig>>,
     /// What upgrades are signed with.
     pub auth_token: Option<Secret>,
     /// The number that outbound calls come from.
@@ -325,7 +328,8 @@ impl Actor for AgentStream {
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX);
         let (url, settings) = (self.url.clone(), self.settings.clone());
-        let attempt = async move { dial::dial(&url, settings.auth_token.as_ref()).await };
+        let attempt =
+            async move { dial::dial(&url, settings.auth_token.as_ref(), settings.tls.clone()).await };
         ctx.spawn(fut::wrap_future(attempt).map(|outcome, this: &mut Self, ctx| this.dialled(outcome, ctx)));
     }
 }
