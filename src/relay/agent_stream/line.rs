@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::{
     protocol::{CloseFrame, frame::coding::CloseCode},
 };
 
-use super::{MAX_MARKS, dial::Socket};
+use super::{dial::Socket, marks::MAX_MARKS};
 
 /// See the module's documentation. What is queued goes with it when it is dropped.
 pub struct Line {

@@ -14,27 +14,20 @@ mod cadence;
 mod dial;
 mod introduction;
 mod line;
+mod marks;
+mod orders;
 mod supervisor;
 
 use std::{
-    collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use actix::{
-    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Recipient, StreamHandler, fut,
-    prelude::SendError,
-};
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Recipient, fut};
 use bytes::Bytes;
 use futures_util::StreamExt;
-use model::{
-    audio::{Codec, SampleRate},
-    command::AgentPayload,
-};
 use rustls::ClientConfig;
-use stream::{BotEvent, BotSession, BotStart, INVALID_MESSAGE};
-use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
+use stream::{BotSession, BotStart};
 use tracing::{info, warn};
 
 pub use self::supervisor::{AgentStreams, Join};
@@ -42,17 +35,18 @@ use self::{
     cadence::Cadence,
     dial::{DialError, Socket},
     line::Line,
+    marks::Marks,
 };
 use super::{
     message::{
-        AgentMedia, AgentOrder, AudioMessage, BOT_MARK, CallCommand, CallHandle, CallNewsForBot, CallerAudio,
-        ClientId, Listen, Listener, RtpForm, StreamOver,
+        AudioMessage, CallCommand, CallHandle, CallNewsForBot, CallerAudio, ClientId, Listen, Listener,
+        RtpForm, StreamOver,
     },
     random_u64,
 };
 use crate::{
     config::{Secret, StreamUrl},
-    metrics::{BotMessage, Metrics, OpenStream, StreamEnd},
+    metrics::{Metrics, OpenStream, StreamEnd},
 };
 
 /// What all streams of a relay have in common.
@@ -191,50 +185,6 @@ impl AgentStream {
         }
     }
 
-    fn obey(&mut self, event: BotEvent, ctx: &mut Context<Self>) {
-        let metrics = &self.settings.metrics.agent_streams;
-        match event {
-            BotEvent::Media(payload) => {
-                metrics.message(BotMessage::Media);
-                let payload = AgentPayload::Payload { payload_type: Codec::Pcmu.payload_type(), payload };
-                self.order(AgentMedia::Audio { payload, rate: SampleRate::Hz8000 }, ctx);
-            }
-            BotEvent::Mark(name) => {
-                metrics.message(BotMessage::Mark);
-                match self.marks.push(name) {
-                    Some(ours) => self.order(AgentMedia::Mark(ours), ctx),
-                    None => self.invalid("too many marks wait"),
-                }
-            }
-            BotEvent::Clear => {
-                metrics.message(BotMessage::Clear);
-                self.order(AgentMedia::Clear, ctx);
-            }
-            BotEvent::Unknown(event) => self.invalid(&format!("unknown event {event:?}")),
-        }
-    }
-
-    /// What Twilio reports as an error of the stream: the message is ignored, and the stream goes on.
-    fn invalid(&mut self, why: &str) {
-        self.settings.metrics.agent_streams.message(BotMessage::Invalid);
-        self.invalid += 1;
-        if self.invalid.is_power_of_two() {
-            warn!(call_id = %self.call.id, code = INVALID_MESSAGE, count = self.invalid,
-                "message of the bot ignored: {why}");
-        }
-    }
-
-    /// Hands an order to the call's media. Where too many wait there, nothing more is read from the bot until they are
-    /// taken: a burst costs time, and no audio.
-    fn order(&mut self, media: AgentMedia, ctx: &mut Context<Self>) {
-        let order = AgentOrder { client: self.client, media };
-        if let Err(SendError::Full(order)) = self.call.audio.try_send(order) {
-            let sent = fut::wrap_future(self.call.audio.send(order));
-            // An error is a call that is over.
-            ctx.wait(sent.map(|_, _: &mut Self, _| ()));
-        }
-    }
-
     /// 20 ms of the caller, or of silence in his place.
     fn hear(&mut self, payload: Bytes, ctx: &mut Context<Self>) {
         let Phase::Live(live) = &mut self.phase else { return };
@@ -262,14 +212,6 @@ impl AgentStream {
             self.lost(StreamEnd::NoPong, "nothing comes from the bot, not even a pong", ctx);
         } else if live.line.ping().is_err() {
             self.lost(StreamEnd::NoPong, "the bot does not read", ctx);
-        }
-    }
-
-    fn read(&mut self, text: &str, ctx: &mut Context<Self>) {
-        let Phase::Live(live) = &self.phase else { return };
-        match live.session.handle_text(text) {
-            Ok(event) => self.obey(event, ctx),
-            Err(error) => self.invalid(&error.to_string()),
         }
     }
 
@@ -342,26 +284,6 @@ impl Drop for AgentStream {
     }
 }
 
-impl StreamHandler<Result<Message, tungstenite::Error>> for AgentStream {
-    fn handle(&mut self, message: Result<Message, tungstenite::Error>, ctx: &mut Context<Self>) {
-        if let Phase::Live(live) = &mut self.phase {
-            live.heard = Instant::now();
-        }
-        match message {
-            Ok(Message::Text(text)) => self.read(Utf8Bytes::as_str(&text), ctx),
-            Ok(Message::Binary(_)) => self.invalid("a binary message"),
-            Ok(Message::Close(_)) => self.hung_up_by_bot(ctx),
-            // The library answers pings by itself, with the next write: there is one every 20 ms.
-            Ok(_) => {}
-            Err(error) => self.lost(StreamEnd::Lost, &error.to_string(), ctx),
-        }
-    }
-
-    fn finished(&mut self, ctx: &mut Context<Self>) {
-        self.lost(StreamEnd::Lost, "closed without a close frame", ctx);
-    }
-}
-
 impl Handler<CallerAudio> for AgentStream {
     type Result = ();
 
@@ -390,32 +312,6 @@ impl Handler<CallNewsForBot> for AgentStream {
     }
 }
 
-/// The bot's marks that wait to be reached, each under a name of ours: a bot may give two the same, and any.
-#[derive(Debug, Default)]
-struct Marks {
-    waiting: VecDeque<(String, String)>,
-    named: u64,
-}
-
-impl Marks {
-    /// Our name for it; `None` where too many wait.
-    fn push(&mut self, name: String) -> Option<String> {
-        if self.waiting.len() >= MAX_MARKS {
-            return None;
-        }
-        self.named += 1;
-        let ours = format!("{BOT_MARK}{}", self.named);
-        self.waiting.push_back((ours.clone(), name));
-        Some(ours)
-    }
-
-    /// The bot's name for it, if it is one of its marks.
-    fn take(&mut self, ours: &str) -> Option<String> {
-        let at = self.waiting.iter().position(|(name, _)| name == ours)?;
-        self.waiting.remove(at).map(|(_, name)| name)
-    }
-}
-
 /// An identifier as Twilio makes them: two letters and 32 hexadecimal digits.
 fn sid(kind: &str) -> String {
     format!("{kind}{:016x}{:016x}", random_u64(), random_u64())
@@ -431,5 +327,3 @@ const NO_SIGN_OF_LIFE: Duration = Duration::from_secs(65);
 const CLOSING: Duration = Duration::from_secs(2);
 /// Frames that may wait for this actor's turn: more than a second.
 const MAILBOX: usize = 64;
-/// As many as the playout queue takes: more than one for each frame of ten minutes.
-const MAX_MARKS: usize = 32_000;
