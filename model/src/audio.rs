@@ -21,18 +21,23 @@ pub enum Codec {
     Pcma,
     /// G.722 at 64 kbit/s.
     G722,
+    /// Signed 16-bit linear PCM at this rate, mono, **little-endian**: what media streams of providers carry. L16 of
+    /// RTP (RFC 3551 §4.5.11) is big-endian; no SDP offers this one, and no text names it.
+    L16(SampleRate),
 }
 
 impl Codec {
-    /// All codecs, best known first.
+    /// The codecs that SDP may name, best known first.
     pub const ALL: [Codec; 3] = [Codec::Pcmu, Codec::Pcma, Codec::G722];
 
-    /// The static RTP payload type: 0, 8, 9.
+    /// The static RTP payload type: 0, 8, 9. Linear PCM has none at these rates, and gets the first dynamic one, 96,
+    /// which only this process sees.
     pub const fn payload_type(self) -> u8 {
         match self {
             Codec::Pcmu => 0,
             Codec::Pcma => 8,
             Codec::G722 => 9,
+            Codec::L16(_) => 96,
         }
     }
 
@@ -46,30 +51,36 @@ impl Codec {
         }
     }
 
-    /// Rate of the decoded audio: 8000 or 16000 Hz.
+    /// Rate of the decoded audio: 8000 Hz for G.711, 16000 Hz for G.722, that of linear PCM.
     pub const fn sample_rate(self) -> SampleRate {
         match self {
             Codec::Pcmu | Codec::Pcma => SampleRate::Hz8000,
             Codec::G722 => SampleRate::Hz16000,
+            Codec::L16(rate) => rate,
         }
     }
 
-    /// Rate of the RTP timestamp, Hz: 8000 for all three. G.722's is 8000 by historical error (RFC 3551 §4.5.2).
+    /// Rate of the RTP timestamp, Hz: 8000 for all. G.722's is 8000 by historical error (RFC 3551 §4.5.2), that of
+    /// linear PCM because only this process sees it.
     pub const fn clock_rate(self) -> u32 {
         8000
     }
 
-    /// Payload bytes of a 20 ms packet: 160 for all three.
+    /// Payload bytes of a 20 ms packet: 160, or two for each sample of linear PCM.
     pub const fn frame_bytes(self) -> usize {
-        160
+        match self {
+            Codec::Pcmu | Codec::Pcma | Codec::G722 => 160,
+            Codec::L16(rate) => 2 * rate.frame_samples(),
+        }
     }
 
-    /// The encoding name of `a=rtpmap`: `PCMU`, `PCMA`, `G722`.
+    /// The encoding name of `a=rtpmap`: `PCMU`, `PCMA`, `G722`, `L16`.
     pub const fn name(self) -> &'static str {
         match self {
             Codec::Pcmu => "PCMU",
             Codec::Pcma => "PCMA",
             Codec::G722 => "G722",
+            Codec::L16(_) => "L16",
         }
     }
 }
@@ -251,6 +262,15 @@ mod tests {
     fn g722_has_wide_audio_on_a_narrow_clock() {
         assert_eq!(Codec::G722.sample_rate().hz(), 16_000);
         assert_eq!(Codec::G722.clock_rate(), 8_000);
+    }
+
+    #[test]
+    fn linear_pcm_is_no_codec_that_sdp_or_a_setting_can_name() {
+        let wide = Codec::L16(SampleRate::Hz16000);
+        assert_eq!((wide.frame_bytes(), wide.sample_rate().hz()), (640, 16_000));
+        assert!(!Codec::ALL.contains(&wide));
+        assert!("L16".parse::<Codec>().is_err());
+        assert_eq!(Codec::from_payload_type(wide.payload_type()), None);
     }
 
     #[test]

@@ -78,7 +78,10 @@ impl MediaMetrics {
             silence_sent,
             events_sent,
             sent_bytes: shelf.counter("rtp_sent_bytes", "Payload bytes in RTP packets to callers"),
-            send_errors: shelf.counter("rtp_send_errors", "RTP and RTCP packets that a socket did not take"),
+            send_errors: shelf.counter(
+                "rtp_send_errors",
+                "RTP and RTCP packets that a socket or a media stream did not take",
+            ),
             lost: shelf.counter("rtp_lost_packets", "RTP packets from callers that never came"),
             reordered: shelf
                 .counter("rtp_reordered_packets", "RTP packets that came after a later one, yet in time"),
@@ -147,6 +150,8 @@ pub struct LegDrops {
     pub recorder: u64,
     /// Orders of clients that could not be held until they are due.
     pub held: u64,
+    /// Messages of a provider's media stream that came faster than they could be taken.
+    pub line: u64,
     /// Packets that a socket did not take.
     pub send_errors: u64,
     /// Times that the speech detector rested.
@@ -177,6 +182,7 @@ impl LegAccount {
         grow(&queues.client_mailbox, &mut self.drops.client_mailbox, drops.client_mailbox);
         grow(&queues.recorder, &mut self.drops.recorder, drops.recorder);
         grow(&queues.held, &mut self.drops.held, drops.held);
+        grow(&queues.media_stream, &mut self.drops.line, drops.line);
         grow(&media.send_errors, &mut self.drops.send_errors, drops.send_errors);
         grow(&media.speech_rests, &mut self.drops.speech_rests, drops.speech_rests);
     }

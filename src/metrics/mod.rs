@@ -85,6 +85,8 @@ pub struct DropMetrics {
     pub sip_events: Counter,
     /// Audio messages to a bot that does not read fast enough.
     pub agent_stream: Counter,
+    /// Audio messages of a provider's media stream to a call that does not keep up.
+    pub media_stream: Counter,
 }
 
 impl Metrics {
@@ -143,6 +145,7 @@ impl DropMetrics {
             backlog,
             sip_events,
             agent_stream,
+            media_stream,
         ] = shelf.counters(
             "dropped",
             "What was dropped because a queue was full",
@@ -157,6 +160,7 @@ impl DropMetrics {
                 "backlog",
                 "sip-events",
                 "agent-stream",
+                "media-stream",
             ],
         );
         Self {
@@ -169,6 +173,7 @@ impl DropMetrics {
             backlog,
             sip_events,
             agent_stream,
+            media_stream,
         }
     }
 }

@@ -15,9 +15,24 @@
 //! A bot on another machine (`agent_stream`) stands in a client's place: `AgentStreams` hears what the switchboard tells
 //! clients, and its `AgentStream` of a call gives orders and hears audio as a `WsClient` does.
 //!
+//! A provider's media stream stands in the place of the SipListener and of the RTP sockets of its one call:
+//!
+//! ```text
+//!                 IncomingStream
+//!   MediaStream ──────────────▶ Switchboard
+//!     ▲ ▲ │ │        SipEvent                        StreamOutput ──▶ MediaStream
+//!     │ │ │ └───────────────────────────▶ Call            ▲
+//!     │ └─┼────────── SipCommand ──────────┘              │
+//!     │   └────────── StreamAudio ──────────────────▶ RtpSession
+//! ```
+//!
 //! Control goes by `do_send`; audio by `try_send` on one kept `Recipient`, where a full mailbox drops and counts.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use actix::{Message, Recipient};
 use bytes::Bytes;
@@ -31,7 +46,7 @@ use model::{
     mode::{AgentCodec, Frames},
 };
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{
     call::state::SipInput,
@@ -215,7 +230,7 @@ pub enum SipEvent {
     Reoffer(ReofferOutcome),
     /// What becomes of [`SipAction::Refer`].
     Transfer(TransferProgress),
-    /// A key that the peer sent by INFO.
+    /// A key that the peer sent by INFO, or a provider in a message of its media stream.
     Digit {
         /// `0`-`9`, `*`, `#`, `A`-`D`.
         digit: char,
@@ -256,6 +271,83 @@ pub enum TransferProgress {
         /// The reason phrase.
         reason: String,
     },
+}
+
+// ---- MediaStream ⇄ Switchboard, Call, RtpSession ----------------------------------------------------------------
+//
+// The actor of a media stream (Twilio, Telnyx) owns the WebSocket and one `StreamLeg` (stream_leg.rs), which speaks for
+// it: it makes the IncomingStream, answers each SipCommand with the SipEvents that a SIP caller would have caused, and
+// takes the caller's audio and digits. Hanging up, from either side, is closing the WebSocket.
+
+/// A provider opened the media stream of an inbound call. Refused with [`SipAction::Refuse`], like an INVITE.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct IncomingStream {
+    /// What the provider said of it.
+    pub start: StreamStart,
+    /// How to reach it.
+    pub line: StreamLine,
+}
+
+/// What a provider says of a call whose media stream it opens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamStart {
+    /// The stream's id, as the name of the call: [`CallId::from_sip_call_id`] of it.
+    pub id: CallId,
+    /// The caller's number, as it came; `anonymous` stands in for an empty one.
+    pub phone: String,
+    /// The number that was called, as it came.
+    pub called: String,
+    /// What else is known of the call, name and value: a program of this process reads it as an INVITE's `X-` headers.
+    pub parameters: Vec<(String, String)>,
+    /// Where the stream comes from.
+    pub source: SocketAddr,
+    /// What the caller's audio is.
+    pub received: Codec,
+    /// What is sent to the caller; it may be another one.
+    pub sent: Codec,
+}
+
+/// How a media stream is reached.
+#[derive(Debug)]
+pub struct StreamLine {
+    /// What its call wants done.
+    pub commands: Recipient<SipCommand>,
+    /// Its audio.
+    pub media: StreamMedia,
+}
+
+/// The audio of a media stream, both ways.
+#[derive(Debug)]
+pub struct StreamMedia {
+    /// To the caller.
+    pub output: Recipient<StreamOutput>,
+    /// From the caller.
+    pub audio: mpsc::Receiver<StreamAudio>,
+    /// Messages of the caller's that found the channel full.
+    pub overflow: Arc<AtomicU64>,
+}
+
+/// One media message of the caller's. Its length need not be 20 ms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamAudio {
+    /// The number that the provider gave it, which grows by one: messages come back into order by it. `None`: in order as
+    /// they come.
+    pub chunk: Option<u64>,
+    /// When it was spoken, from the beginning of the stream; `None`: as long after the one before as that lasted.
+    pub timestamp: Option<Duration>,
+    /// The payload, in the codec [`StreamStart::received`].
+    pub payload: Bytes,
+}
+
+/// What goes out on a media stream.
+#[derive(Message, Debug, Clone, PartialEq, Eq)]
+#[rtype(result = "()")]
+pub enum StreamOutput {
+    /// 20 ms in the codec [`StreamStart::sent`], in time: to be sent at once. There is none while nothing is played.
+    Audio(Bytes),
+    /// The rest of what was played is not to be heard: the provider is to drop what it holds.
+    Clear,
 }
 
 // ---- Call → RtpSession ------------------------------------------------------------------------------------------
@@ -358,6 +450,8 @@ pub enum MediaEvent {
         /// The word of the order.
         verb: &'static str,
     },
+    /// The media stream that the caller came by is gone.
+    LineClosed,
     /// The session could not go on (our fault): the call must end.
     Died,
 }
@@ -367,7 +461,7 @@ pub enum MediaEvent {
 pub enum DigitSource {
     /// RFC 4733.
     TelephoneEvent,
-    /// SIP INFO.
+    /// SIP INFO, or a message of a media stream.
     Info,
     /// Tones in the audio.
     Tones,

@@ -16,6 +16,7 @@ pub(crate) mod rtp_session;
 mod setup;
 pub(crate) mod sip_listener;
 pub(crate) mod stack;
+pub mod stream_leg;
 pub(crate) mod switchboard;
 #[cfg(test)]
 pub(crate) mod testing;

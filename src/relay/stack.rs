@@ -20,10 +20,10 @@ use super::{
     message::{CallReport, Connect, IncomingCall, SipCommand},
     recorder::RecorderPort,
     rtp_ports::RtpPorts,
-    rtp_session::{MediaSettings, RtpSession},
+    rtp_session::{Carrier, MediaSettings, RtpSession},
     seed,
     sip_listener::{Door, SipListener},
-    switchboard::{SipPort, SpawnCall, SpawnedCall, Switchboard, SwitchboardSettings, WireUp},
+    switchboard::{CallerLeg, SipPort, SpawnCall, SpawnedCall, Switchboard, SwitchboardSettings, WireUp},
 };
 use crate::{http::Readiness, metrics::Metrics};
 
@@ -146,7 +146,11 @@ struct Spawner {
 /// A call and its media live together on one media arbiter, taken in turn.
 fn spawn_call(spawner: Spawner) -> SpawnCall {
     let next = Cell::new(0);
-    Box::new(move |mut new, lease| {
+    Box::new(move |mut new, leg| {
+        let (sip, carrier) = match leg {
+            CallerLeg::Sip(lease) => (spawner.sip.clone(), Carrier::Ports(lease)),
+            CallerLeg::Stream(line) => (line.commands, Carrier::Stream(line.media)),
+        };
         let arbiter = &spawner.media[next.get() % spawner.media.len()];
         next.set(next.get() + 1);
         let (id, settings, recorder) = (new.id.clone(), spawner.settings.clone(), spawner.recorder.clone());
@@ -154,16 +158,12 @@ fn spawn_call(spawner: Spawner) -> SpawnCall {
         let listeners = std::mem::take(&mut new.listeners);
         let (metrics, call_metrics) = (spawner.metrics.clone(), spawner.metrics.clone());
         let media = RtpSession::start_in_arbiter(arbiter, move |_| {
-            RtpSession::new(id, lease, settings, recorder, listeners, metrics)
+            RtpSession::new(id, carrier, settings, recorder, listeners, metrics)
                 // Bound, non-blocking UDP sockets inside a runtime with I/O: there is nothing left that can fail.
                 .expect("the RTP sockets join their arbiter")
         });
-        let ports = CallPorts {
-            sip: spawner.sip.clone(),
-            media: media.clone().recipient(),
-            greeting,
-            reports: spawner.reports.clone(),
-        };
+        let ports =
+            CallPorts { sip, media: media.clone().recipient(), greeting, reports: spawner.reports.clone() };
         let settings = spawner.call.clone();
         let call = Call::start_in_arbiter(arbiter, move |_| Call::new(new, ports, settings, &call_metrics));
         SpawnedCall {

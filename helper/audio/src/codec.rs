@@ -1,10 +1,10 @@
-//! One encoder and one decoder type over the codecs that the relay negotiates.
+//! One encoder and one decoder type over the codecs that a call speaks.
 //!
 //! In: PCM at the codec's rate, or an RTP payload. Out: the other. Which codec was agreed is decided elsewhere.
 
 use model::audio::{Codec, SampleRate};
 
-use crate::{g711, g722};
+use crate::{g711, g722, l16};
 
 /// Encodes PCM to RTP payload; holds what the codec carries from frame to frame.
 #[derive(Debug, Clone)]
@@ -17,15 +17,17 @@ impl Encoder {
             Codec::Pcmu => EncoderState::Pcmu,
             Codec::Pcma => EncoderState::Pcma,
             Codec::G722 => EncoderState::G722(Box::default()),
+            Codec::L16(rate) => EncoderState::L16(rate),
         })
     }
 
-    /// Appends the payload of `pcm`, mono at [`Self::sample_rate`], to `out`; 20 ms are 160 bytes in every codec.
+    /// Appends the payload of `pcm`, mono at [`Self::sample_rate`], to `out`; 20 ms are [`Codec::frame_bytes`].
     pub fn encode(&mut self, pcm: &[i16], out: &mut Vec<u8>) {
         match &mut self.0 {
             EncoderState::Pcmu => g711::encode_ulaw(pcm, out),
             EncoderState::Pcma => g711::encode_alaw(pcm, out),
             EncoderState::G722(encoder) => encoder.encode(pcm, out),
+            EncoderState::L16(_) => l16::encode(pcm, out),
         }
     }
 
@@ -35,10 +37,11 @@ impl Encoder {
             EncoderState::Pcmu => Codec::Pcmu,
             EncoderState::Pcma => Codec::Pcma,
             EncoderState::G722(_) => Codec::G722,
+            EncoderState::L16(rate) => Codec::L16(rate),
         }
     }
 
-    /// Rate of the PCM taken: 8 kHz, or 16 kHz for G.722 (whose RTP clock still runs at 8 kHz, RFC 3551 §4.5.2).
+    /// Rate of the PCM taken: [`Codec::sample_rate`].
     pub fn sample_rate(&self) -> SampleRate {
         self.codec().sample_rate()
     }
@@ -55,6 +58,7 @@ impl Decoder {
             Codec::Pcmu => DecoderState::Pcmu,
             Codec::Pcma => DecoderState::Pcma,
             Codec::G722 => DecoderState::G722(Box::default()),
+            Codec::L16(rate) => DecoderState::L16(rate),
         })
     }
 
@@ -64,6 +68,7 @@ impl Decoder {
             DecoderState::Pcmu => g711::decode_ulaw(payload, out),
             DecoderState::Pcma => g711::decode_alaw(payload, out),
             DecoderState::G722(decoder) => decoder.decode(payload, out),
+            DecoderState::L16(_) => l16::decode(payload, out),
         }
     }
 
@@ -73,10 +78,11 @@ impl Decoder {
             DecoderState::Pcmu => Codec::Pcmu,
             DecoderState::Pcma => Codec::Pcma,
             DecoderState::G722(_) => Codec::G722,
+            DecoderState::L16(rate) => Codec::L16(rate),
         }
     }
 
-    /// Rate of the PCM given: 8 kHz, or 16 kHz for G.722.
+    /// Rate of the PCM given: [`Codec::sample_rate`].
     pub fn sample_rate(&self) -> SampleRate {
         self.codec().sample_rate()
     }
@@ -87,6 +93,7 @@ enum EncoderState {
     Pcmu,
     Pcma,
     G722(Box<g722::Encoder>),
+    L16(SampleRate),
 }
 
 #[derive(Debug, Clone)]
@@ -94,6 +101,7 @@ enum DecoderState {
     Pcmu,
     Pcma,
     G722(Box<g722::Decoder>),
+    L16(SampleRate),
 }
 
 #[cfg(test)]
@@ -101,13 +109,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn twenty_milliseconds_are_160_bytes_in_every_codec() {
-        for codec in Codec::ALL {
+    fn twenty_milliseconds_have_their_length_in_every_codec() {
+        let linear = [Codec::L16(SampleRate::Hz8000), Codec::L16(SampleRate::Hz16000)];
+        for codec in Codec::ALL.into_iter().chain(linear) {
             let (mut encoder, mut decoder) = (Encoder::new(codec), Decoder::new(codec));
             let frame = vec![0; encoder.sample_rate().hz() as usize / 50];
             let mut payload = Vec::new();
             encoder.encode(&frame, &mut payload);
-            assert_eq!(payload.len(), 160, "{codec:?}");
+            assert_eq!(payload.len(), codec.frame_bytes(), "{codec:?}");
             let mut pcm = Vec::new();
             decoder.decode(&payload, &mut pcm);
             assert_eq!(pcm.len(), frame.len(), "{codec:?}");

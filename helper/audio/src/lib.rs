@@ -7,7 +7,8 @@
 //! |---|---|
 //! | [`g711`] | µ-law and A-law, constant tables |
 //! | [`g722`] | wideband sub-band ADPCM at 64 kbit/s |
-//! | [`codec`] | one encoder and one decoder type over the three |
+//! | [`l16`] | linear PCM of media streams |
+//! | [`codec`] | one encoder and one decoder type over the four |
 //! | [`dtmf`] | keys heard in the audio, and their tones |
 //! | [`resample`] | streaming change of the sample rate |
 //! | [`plc`] | packet-loss concealment |
@@ -20,6 +21,7 @@ pub mod dtmf;
 pub mod file;
 pub mod g711;
 pub mod g722;
+pub mod l16;
 pub mod plc;
 pub mod resample;
 pub mod speech;

@@ -5,6 +5,7 @@
 
 mod digits;
 mod hold;
+mod origin;
 mod session;
 pub mod state;
 
@@ -15,58 +16,30 @@ use std::{
 };
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient, SpawnHandle};
-use bytes::Bytes;
 use model::{
-    audio::Codec,
-    call::{Direction, EndLabel, EndReason, Party},
+    call::{EndLabel, EndReason, Party},
     event::{Event, MarkOutcome},
     id::CallId,
 };
-use sip::sdp::{Agreed, AnswerError, LocalMedia, Negotiator};
+use sip::sdp::Negotiator;
 use tracing::{debug, info, warn};
 
+pub use self::origin::{CallSettings, NewCall, Origin};
 use self::{
     digits::Digits,
     hold::{Hold, Wish},
-    state::{Action, AgentInput, CallState, Ending, Input},
+    state::{Action, AgentInput, CallState, Ending, Input, SipInput},
 };
 use super::message::{
-    BOT_MARK, BOTS, CallCommand, CallNews, CallReport, ClientId, DialOptions, DialRequest, DigitSource,
-    GreetingRead, Listener, MediaCommand, MediaEvent, MediaPlan, ReadGreeting, RecordingDone, SipAction,
-    SipCommand, SipEvent, TransferProgress, TransferTarget,
+    BOT_MARK, BOTS, CallCommand, CallNews, CallReport, ClientId, DialRequest, DigitSource, GreetingRead,
+    MediaCommand, MediaEvent, MediaPlan, ReadGreeting, RecordingDone, SipAction, SipCommand, SipEvent,
+    TransferProgress, TransferTarget,
 };
 use crate::metrics::{LiveCall, Metrics, Stage};
 
-/// What every call of a relay has in common.
-#[derive(Debug, Clone)]
-pub struct CallSettings {
-    /// The codecs that we take, in our order of preference.
-    pub codecs: Vec<Codec>,
-    /// The payload type of telephone events in our offers.
-    pub telephone_event: u8,
-    /// After how long inbound calls are answered; zero is at once, `None` leaves it to an agent.
-    pub answer_after: Option<Duration>,
-    /// How long an inbound call may wait for an agent.
-    pub ring_timeout: Duration,
-    /// How long a call may be up; `None`: for ever.
-    pub max_duration: Option<Duration>,
-    /// INVITEs without an offer are taken, and answered with ours; else they are refused like an offer that has nothing.
-    pub delayed_offer: bool,
-}
-
-impl CallSettings {
-    fn negotiator(&self, local: LocalMedia) -> Negotiator {
-        Negotiator::new(local, self.codecs.clone(), Some(self.telephone_event))
-    }
-
-    fn answers_at_once(&self) -> bool {
-        self.answer_after.is_some_and(|wait| wait.is_zero())
-    }
-}
-
 /// Who a call talks to.
 pub struct CallPorts {
-    /// The wire.
+    /// The wire: the SIP listener, or the media stream that the caller came by.
     pub sip: Recipient<SipCommand>,
     /// Its own media.
     pub media: Recipient<MediaCommand>,
@@ -74,83 +47,6 @@ pub struct CallPorts {
     pub greeting: Option<Recipient<ReadGreeting>>,
     /// The switchboard.
     pub reports: Recipient<CallReport>,
-}
-
-/// A call that is about to be made.
-pub struct NewCall {
-    /// Its name.
-    pub id: CallId,
-    /// The number at the far end.
-    pub phone: String,
-    /// Its offer/answer state.
-    pub negotiator: Negotiator,
-    /// How it came to be.
-    pub origin: Origin,
-    /// Who hears it from its first frame on.
-    pub listeners: Vec<Listener>,
-}
-
-/// How a call came to be.
-pub enum Origin {
-    /// By an INVITE that we can answer like this.
-    Inbound {
-        /// What was agreed; `None` where the INVITE had no offer, and the ACK will tell.
-        agreed: Option<Box<Agreed>>,
-        /// Our SDP: an answer, or the offer.
-        body: Bytes,
-    },
-    /// By a client's CALL.
-    Outbound(Option<Box<DialOptions>>),
-}
-
-impl Origin {
-    /// Who called whom.
-    pub fn direction(&self) -> Direction {
-        match self {
-            Origin::Inbound { .. } => Direction::Inbound,
-            Origin::Outbound(_) => Direction::Outbound,
-        }
-    }
-
-    /// What the program that placed it named it by.
-    pub fn ticket(&self) -> Option<u64> {
-        match self {
-            Origin::Inbound { .. } => None,
-            Origin::Outbound(options) => options.as_ref()?.ticket,
-        }
-    }
-}
-
-impl NewCall {
-    /// An inbound call, if its offer can be answered. Without one the offer is ours.
-    pub fn inbound(
-        id: CallId,
-        phone: String,
-        offer: Option<&[u8]>,
-        local: LocalMedia,
-        settings: &CallSettings,
-    ) -> Result<Self, AnswerError> {
-        let mut negotiator = settings.negotiator(local);
-        let offer = offer.or((!settings.delayed_offer).then_some(&[]));
-        let (agreed, body) = match offer.map(|offer| negotiator.answer(offer)).transpose()? {
-            Some((agreed, answer)) => (Some(Box::new(agreed)), answer),
-            None => (None, negotiator.offer()),
-        };
-        let origin = Origin::Inbound { agreed, body };
-        Ok(Self { id, phone, negotiator, origin, listeners: Vec::new() })
-    }
-
-    /// An outbound call.
-    pub fn outbound(
-        id: CallId,
-        phone: String,
-        options: Option<Box<DialOptions>>,
-        local: LocalMedia,
-        settings: &CallSettings,
-    ) -> Self {
-        let negotiator = settings.negotiator(local);
-        Self { id, phone, negotiator, origin: Origin::Outbound(options), listeners: Vec::new() }
-    }
 }
 
 /// See the module's documentation.
@@ -339,7 +235,9 @@ impl Actor for Call {
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.ports.media.do_send(MediaCommand::Attach(ctx.address().recipient()));
         match &self.origin {
-            Origin::Inbound { .. } => self.sip(SipAction::Attach(ctx.address().recipient())),
+            Origin::Inbound { .. } | Origin::Stream(_) => {
+                self.sip(SipAction::Attach(ctx.address().recipient()))
+            }
             Origin::Outbound(options) => {
                 let (events, phone, options) =
                     (ctx.address().recipient(), self.phone.clone(), options.clone());
@@ -415,6 +313,10 @@ impl Handler<MediaEvent> for Call {
             }
             MediaEvent::Drained => return self.input(Input::Agent(AgentInput::Hangup), ctx),
             MediaEvent::Died => return self.input(Input::MediaDied, ctx),
+            MediaEvent::LineClosed => {
+                let gone = EndReason::new(Party::Caller, EndLabel::RemoteBye);
+                return self.input(Input::Sip(SipInput::Ended(gone)), ctx);
+            }
             MediaEvent::Refused { client, status, text, verb } => {
                 return self.refuse(client, status, text.into(), verb);
             }

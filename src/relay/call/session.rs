@@ -18,13 +18,15 @@ use super::{
 
 impl Call {
     pub(super) fn answer(&mut self) {
-        if let Origin::Inbound { agreed, body } = &self.origin {
-            let body = body.clone();
-            // The media is open before the caller can know where to send.
-            self.plan = agreed.as_deref().map(MediaPlan::from);
-            self.open_media();
-            self.sip(SipAction::Answer(body));
-        }
+        let (plan, body) = match &self.origin {
+            Origin::Inbound { agreed, body } => (agreed.as_deref().map(MediaPlan::from), body.clone()),
+            Origin::Stream(plan) => (Some(MediaPlan::clone(plan)), Bytes::new()),
+            Origin::Outbound(_) => return,
+        };
+        // The media is open before the caller can know where to send.
+        self.plan = plan;
+        self.open_media();
+        self.sip(SipAction::Answer(body));
     }
 
     pub(super) fn open_media(&self) {

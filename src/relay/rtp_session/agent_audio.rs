@@ -129,7 +129,9 @@ impl AgentAudio {
 fn codec_of(payload_type: u8, plan: &MediaPlan) -> Option<Codec> {
     let negotiated =
         plan.accept.iter().find(|(accepted, _)| *accepted == payload_type).map(|(_, codec)| *codec);
-    negotiated.or_else(|| Codec::from_payload_type(payload_type).filter(|codec| *codec != Codec::G722))
+    // Half a sample of linear PCM would turn all that follows into noise, and nobody was told of its payload type.
+    let coded = negotiated.filter(|codec| !matches!(codec, Codec::L16(_)));
+    coded.or_else(|| Codec::from_payload_type(payload_type).filter(|codec| *codec != Codec::G722))
 }
 
 /// Orders that have to wait: until the call is up, or until a file has been read. In order; 10 s of audio at most, unless

@@ -19,6 +19,7 @@ use super::{
     },
     agent_audio::{AgentAudio, HeldOrders, LegEncoder},
     caller_audio::CallerDecoder,
+    tones,
 };
 
 /// See the module's documentation.
@@ -29,6 +30,8 @@ pub struct Leg {
     pub sent: CallerDecoder,
     pub plan: MediaPlan,
     agent: AgentAudio,
+    /// Digits to the caller go as tones in the audio.
+    tones: bool,
     loading: Option<Loading>,
     tickets: u64,
     /// Files that are being read, those that nobody waits for any more included.
@@ -68,8 +71,13 @@ pub enum Outcome {
 
 impl Leg {
     /// Opens a session that sends from now on.
-    pub fn open(plan: MediaPlan, settings: &SessionConfig, records_sent: bool, now: Instant) -> Self {
-        let mut config = settings.clone();
+    pub fn open(
+        plan: MediaPlan,
+        mut config: SessionConfig,
+        tones: bool,
+        records_sent: bool,
+        now: Instant,
+    ) -> Self {
         let seed = random_u64();
         config.payload_type = plan.payload_type;
         config.accept = plan.accept.iter().map(|(payload_type, _)| *payload_type).collect();
@@ -86,6 +94,7 @@ impl Leg {
             sent: sent(&plan),
             agent: AgentAudio::new(plan.codec),
             plan,
+            tones,
             loading: None,
             tickets: 0,
             reading: 0,
@@ -177,6 +186,11 @@ impl Leg {
                 self.tell_once(queued)
             }
             AgentMedia::Mark(name) => self.session.mark(now, name).map_err(|error| (503, error.to_string())),
+            AgentMedia::Dtmf { digits, each } if self.tones => {
+                let pcm =
+                    tones::pcm(&digits, each, self.agent.rate()).map_err(|error| (488, error.to_string()))?;
+                self.queue_decoded(&pcm, now).map_err(|text| (503, text))
+            }
             AgentMedia::Dtmf { digits, each } => {
                 self.session.send_dtmf(now, &digits, each).map_err(|error| (488, error.to_string()))
             }

@@ -66,14 +66,15 @@ impl Rendition {
         &self.messages
     }
 
-    /// Clients of these forms know G.711 only: on a G.722 call they get payload type 0.
+    /// Clients of these forms know G.711 only: on a call of another codec they get payload type 0.
     fn packet(&mut self, packet: Packet<'_>, pcm_8k: &[i16]) {
-        let (payload_type, payload) = if packet.codec == Codec::G722 {
-            self.pending.clear();
-            g711::encode_ulaw(pcm_8k, &mut self.pending);
-            (Codec::Pcmu.payload_type(), self.pending.as_slice())
-        } else {
-            (packet.payload_type, packet.payload)
+        let (payload_type, payload) = match packet.codec {
+            Codec::Pcmu | Codec::Pcma => (packet.payload_type, packet.payload),
+            Codec::G722 | Codec::L16(_) => {
+                self.pending.clear();
+                g711::encode_ulaw(pcm_8k, &mut self.pending);
+                (Codec::Pcmu.payload_type(), self.pending.as_slice())
+            }
         };
         let mut text = String::new();
         if self.form == RtpForm::Classic {

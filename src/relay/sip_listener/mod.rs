@@ -27,7 +27,10 @@ use socket2::SockRef;
 use tokio::{net::UdpSocket, sync::oneshot};
 use tracing::{debug, info, warn};
 
-pub use self::door::{Door, Peers, Trunk};
+pub use self::{
+    door::{Door, Peers, Trunk},
+    naming::number_text,
+};
 use self::{
     door::{dial_of, uri_of},
     naming::{MAX_PHONE, phone_of},

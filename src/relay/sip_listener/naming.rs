@@ -5,8 +5,12 @@ pub fn phone_of(from: &sip::Party) -> String {
     let display = from.display.as_deref().map(str::trim).filter(|name| is_number(name));
     let user = from.user.as_deref().filter(|user| !user.is_empty());
     let phone = display.or(user).unwrap_or_else(|| from.uri.trim_start_matches("sip:"));
-    // One field of one line: whatever would end the field or the line is not part of a number.
-    phone.chars().filter(|c| !c.is_control() && !c.is_whitespace() && *c != '#').take(MAX_PHONE).collect()
+    number_text(phone)
+}
+
+/// A number as one field of one line: whatever would end the field or the line is not part of it.
+pub fn number_text(number: &str) -> String {
+    number.chars().filter(|c| !c.is_control() && !c.is_whitespace() && *c != '#').take(MAX_PHONE).collect()
 }
 
 fn is_number(text: &str) -> bool {

@@ -19,38 +19,49 @@ use super::{
     super::{
         call::NewCall,
         message::{
-            CallCommand, CallHandle, ClientEvent, ClientId, DialOptions, IncomingCall, Invite, PlaceCall,
-            SipAction, SipCommand, TransferCall,
+            CallCommand, CallHandle, ClientEvent, ClientId, DialOptions, IncomingCall, IncomingStream,
+            Invite, PlaceCall, SipAction, SipCommand, StreamLine, StreamStart, TransferCall,
         },
         random::{random_u64, uuid4},
         rtp_ports::PortLease,
     },
-    SpawnedCall, Switchboard,
+    CallerLeg, SpawnedCall, Switchboard,
     guard::{self, Refusal},
     table::Entry,
 };
 use crate::logging::Pii;
 
 impl Switchboard {
-    fn admit(&self) -> Result<PortLease, Refusal> {
+    /// Whether there is room for one more call.
+    fn admit(&self) -> Result<(), Refusal> {
         if self.stopping.is_some() {
             return Err(unavailable(EndLabel::Shutdown.as_str()));
         }
         if self.settings.max_calls.is_some_and(|limit| self.calls.len() >= limit) {
             return Err(unavailable(EndLabel::TooManyCalls.as_str()));
         }
+        Ok(())
+    }
+
+    fn lease(&self) -> Result<PortLease, Refusal> {
         self.ports.lease().map_err(|error| {
             warn!(%error, "call refused");
             Refusal { status: 503, reason: "No RTP ports available", label: EndLabel::NoFreePort.as_str() }
         })
     }
 
-    fn take_call(&mut self, incoming: IncomingCall) -> Result<(), Refusal> {
-        if self.calls.contains_key(&incoming.id) {
+    /// The same for a call that has a name already.
+    fn admit_as(&self, id: &CallId) -> Result<(), Refusal> {
+        if self.calls.contains_key(id) {
             // The last call of this name is over on the wire, and its recording is not complete yet.
             return Err(unavailable("same-call-id"));
         }
-        let lease = self.admit()?;
+        self.admit()
+    }
+
+    fn take_call(&mut self, incoming: IncomingCall) -> Result<(), Refusal> {
+        self.admit_as(&incoming.id)?;
+        let lease = self.lease()?;
         let peer = Some(incoming.invite.source);
         let local = self.local_media("-", "-", peer, &lease);
         let offer = incoming.offer.as_deref();
@@ -59,12 +70,27 @@ impl Switchboard {
             info!(%error, "call refused");
             Refusal { status: error.status(), reason: "Not Acceptable Here", label: error.label().as_str() }
         })?;
-        if let Some(admission) = &self.settings.admission {
-            let refusal = |(status, label)| Refusal { status, reason: reason_phrase(status), label };
-            admission(&incoming.invite).map_err(refusal)?;
-        }
-        self.start(new, lease, None, Some(incoming.invite));
+        self.ask(&incoming.invite)?;
+        self.start(new, CallerLeg::Sip(lease), None, Some(incoming.invite));
         Ok(())
+    }
+
+    /// A media stream takes no ports; for the rest it is an INVITE.
+    fn take_stream(&mut self, start: &StreamStart, line: StreamLine) -> Result<(), (StreamLine, Refusal)> {
+        let invite = Arc::new(Invite::from(start));
+        if let Err(refusal) = self.admit_as(&start.id).and_then(|()| self.ask(&invite)) {
+            return Err((line, refusal));
+        }
+        info!(call_id = %start.id, from = %Pii(&start.phone), peer = %start.source, "inbound media stream");
+        let new = NewCall::by_stream(start, &self.settings.call);
+        self.start(new, CallerLeg::Stream(line), None, Some(invite));
+        Ok(())
+    }
+
+    /// Whether the program agrees that has a say.
+    fn ask(&self, invite: &Invite) -> Result<(), Refusal> {
+        let refusal = |(status, label)| Refusal { status, reason: reason_phrase(status), label };
+        self.settings.admission.as_ref().map_or(Ok(()), |admission| admission(invite).map_err(refusal))
     }
 
     fn place_call(
@@ -76,27 +102,28 @@ impl Switchboard {
         if let Some(guard) = &mut self.guard {
             guard.check(phone, Instant::now())?;
         }
-        let lease = self.admit()?;
+        self.admit()?;
+        let lease = self.lease()?;
         let id = self.new_id();
         let peer = options.as_ref().and_then(|options| options.destination);
         let local = self.local_media("relay", "Call", peer, &lease);
         info!(call_id = %id, to = %Pii(phone), "outbound call");
         let new = NewCall::outbound(id.clone(), phone.to_owned(), options, local, &self.settings.call);
-        self.start(new, lease, Some(client), None);
+        self.start(new, CallerLeg::Sip(lease), Some(client), None);
         Ok(id)
     }
 
     fn start(
         &mut self,
         mut new: NewCall,
-        lease: PortLease,
+        leg: CallerLeg,
         placed_by: Option<ClientId>,
         invite: Option<Arc<Invite>>,
     ) {
         new.listeners = self.audience.insiders();
         let (id, phone, direction) = (new.id.clone(), new.phone.clone(), new.origin.direction());
         let ticket = new.origin.ticket();
-        let SpawnedCall { commands, audio, listeners } = (self.spawn)(new, lease);
+        let SpawnedCall { commands, audio, listeners } = (self.spawn)(new, leg);
         let handle = CallHandle {
             id: id.clone(),
             direction,
@@ -151,6 +178,32 @@ impl Handler<IncomingCall> for Switchboard {
             if let Some(sip) = &self.sip {
                 sip.commands.do_send(SipCommand { call, action: SipAction::Refuse { status, retry_after } });
             }
+        }
+    }
+}
+
+impl Handler<IncomingStream> for Switchboard {
+    type Result = ();
+
+    fn handle(&mut self, incoming: IncomingStream, _: &mut Context<Self>) {
+        let IncomingStream { start, line } = incoming;
+        if let Err((line, Refusal { status, label, .. })) = self.take_stream(&start, line) {
+            self.metrics.calls.refused(Direction::Inbound, label);
+            info!(call_id = %start.id, status, reason = label, "media stream refused");
+            let action = SipAction::Refuse { status, retry_after: None };
+            line.commands.do_send(SipCommand { call: start.id, action });
+        }
+    }
+}
+
+impl From<&StreamStart> for Invite {
+    fn from(start: &StreamStart) -> Self {
+        Self {
+            sip_call_id: start.id.to_sip_call_id(),
+            from: start.phone.clone(),
+            to: start.called.clone(),
+            headers: start.parameters.clone(),
+            source: start.source,
         }
     }
 }

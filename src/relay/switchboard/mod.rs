@@ -1,6 +1,6 @@
 //! `Switchboard` is the root actor: the table of calls, who may call, and who hears about what.
 //!
-//! In: `IncomingCall`, `PlaceCall`, [`CallReport`], clients that come and go, `Shutdown`. Out: calls, [`ClientEvent`]s. Which
+//! In: `IncomingCall`, `IncomingStream`, `PlaceCall`, [`CallReport`], clients that come and go, `Shutdown`. Out: calls, [`ClientEvent`]s. Which
 //! calls begin stands in `admission`, who hears of them in `audience`, how all of it ends in `stop`. Knows nothing of SIP
 //! messages, packets or sockets.
 
@@ -33,7 +33,7 @@ use super::{
     message::{
         AgentMedia, AgentOrder, CallCommand, CallNews, CallReport, Census, CensusRequest, ClientEvent,
         ClientId, Connect, Disconnect, DismissSip, DrainSip, FactKind, Invite, Listen, SipCensusRequest,
-        SipCommand,
+        SipCommand, StreamLine,
     },
     rtp_ports::{PortLease, RtpPorts},
 };
@@ -81,7 +81,15 @@ impl MediaAddress {
 pub type Admission = Arc<dyn Fn(&Invite) -> Result<(), (u16, &'static str)> + Send + Sync>;
 
 /// Makes the actors of a call: the wiring's part.
-pub type SpawnCall = Box<dyn Fn(NewCall, PortLease) -> SpawnedCall>;
+pub type SpawnCall = Box<dyn Fn(NewCall, CallerLeg) -> SpawnedCall>;
+
+/// What a call's caller comes by.
+pub enum CallerLeg {
+    /// SIP, and RTP on these ports.
+    Sip(PortLease),
+    /// A provider's media stream.
+    Stream(StreamLine),
+}
 
 /// How a call that was just made is reached.
 pub struct SpawnedCall {

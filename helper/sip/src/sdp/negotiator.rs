@@ -59,8 +59,10 @@ pub(super) struct Answered {
 }
 
 impl Negotiator {
-    /// A session of `codecs` in order of preference; `telephone_event` is the payload type that our own offers use.
-    pub fn new(local: LocalMedia, codecs: Vec<Codec>, telephone_event: Option<u8>) -> Negotiator {
+    /// A session of `codecs` in order of preference, those that SDP has no name for left out; `telephone_event` is the
+    /// payload type that our own offers use.
+    pub fn new(local: LocalMedia, mut codecs: Vec<Codec>, telephone_event: Option<u8>) -> Negotiator {
+        codecs.retain(|codec| Codec::ALL.contains(codec));
         Negotiator {
             local,
             codecs,

@@ -299,7 +299,7 @@ impl Session {
                 Ok(())
             }
             State::Start(provider) => {
-                let event = message.event()?;
+                let event = message.event.as_str().unwrap_or_default();
                 if event != "start" {
                     let event = clip(event, 64).to_owned();
                     return Err(HandshakeError::NotStart { event }.into());

@@ -83,7 +83,7 @@ impl Reorder {
     /// Goes on behind the first gap.
     fn give_up(&mut self) {
         if let (Some((first, _)), Some(next)) = (self.held.first(), self.next) {
-            self.lost += first - next;
+            self.lost = self.lost.saturating_add(first - next);
             self.next = Some(*first);
             self.release();
         }
@@ -92,14 +92,15 @@ impl Reorder {
 
     /// Moves what is in order.
     fn release(&mut self) {
+        let Some(next) = self.next else { return };
         let run = self
             .held
             .iter()
-            .zip(self.next.unwrap_or_default()..)
-            .take_while(|((held, _), n)| held == n)
+            .zip(0..)
+            .take_while(|((held, _), n)| next.checked_add(*n) == Some(*held))
             .count();
         if run > 0 {
-            self.next = self.next.map(|next| next.saturating_add(run as u64));
+            self.next = Some(next.saturating_add(run as u64));
             self.ready.extend(self.held.drain(..run).map(|(_, chunk)| chunk));
             self.deadline = None;
         }

@@ -17,7 +17,7 @@ use crate::format::{AnnouncedFormat, Track};
 
 /// A message of either provider, in either direction.
 #[derive(serde::Deserialize, Default)]
-#[serde(default, expecting = "an object")]
+#[serde(default)]
 pub(crate) struct Envelope<'a> {
     #[serde(borrow)]
     pub event: Field<'a>,
@@ -157,7 +157,12 @@ pub(crate) struct Fault<'a> {
 
 impl<'a> Envelope<'a> {
     pub(crate) fn parse(text: &'a str) -> Result<Self, MessageError> {
-        serde_json::from_str(text).map_err(|error| MessageError::Json(error.to_string()))
+        // Read as a part, since a list would pass as a struct.
+        match serde_json::from_str(text) {
+            Ok(Part::Here(message)) => Ok(message),
+            Ok(Part::Absent | Part::Wrong) => Err(MessageError::Json("not an object".to_owned())),
+            Err(error) => Err(MessageError::Json(error.to_string())),
+        }
     }
 
     /// The event's name.
