@@ -27,10 +27,6 @@ pub struct AgentStreamConfig {
     pub allow_plain: bool,
     /// Authorities that a bot's certificate is trusted by, PEM; `None` = the public ones. `AGENT_STREAM_CA`.
     pub authorities: Option<PathBuf>,
-    /// The account that the bot is told; `None` = zeros. `TWILIO_ACCOUNT_SID`.
-    pub account_sid: Option<String>,
-    /// What the upgrade is signed with; `None` = it is not. `TWILIO_AUTH_TOKEN`.
-    pub auth_token: Option<Secret>,
 }
 
 /// The address of a bot: `ws://` or `wss://`, with a query or not. The query may hold a token and is not shown.
@@ -96,8 +92,6 @@ pub(super) fn read(reader: &mut Reader<'_>, cwd: &Path) -> AgentStreamConfig {
         parameters: reader.read_optional("AGENT_STREAM_PARAMETERS", parameters).unwrap_or_default(),
         allow_plain,
         authorities: reader.read_optional("AGENT_STREAM_CA", parse::line).map(|path| absolute(cwd, &path)),
-        account_sid: reader.read_optional("TWILIO_ACCOUNT_SID", parse::line),
-        auth_token: reader.secret("TWILIO_AUTH_TOKEN"),
     }
 }
 

@@ -7,6 +7,7 @@
 mod agent_streams;
 mod calls;
 mod clients;
+mod dids;
 mod media;
 mod shelf;
 mod sip;
@@ -24,6 +25,7 @@ pub use self::{
     agent_streams::{AgentStreamMetrics, BotMessage, ConnectFailure, OpenStream, StreamEnd},
     calls::{CallMetrics, LiveCall, Stage},
     clients::{ClientMetrics, CloseCause, Connection},
+    dids::DidMetrics,
     media::{LegAccount, LegDrops, MediaMetrics, SETTLE_EVERY},
     shelf::Present,
     sip::SipMetrics,
@@ -44,6 +46,8 @@ pub struct Metrics {
     pub clients: ClientMetrics,
     /// Bots that calls are connected to.
     pub agent_streams: AgentStreamMetrics,
+    /// The table of our own numbers.
+    pub dids: DidMetrics,
     /// Recordings.
     pub recordings: RecordingMetrics,
     /// What a full queue cost.
@@ -97,6 +101,7 @@ impl Metrics {
         let (calls, sip) = (CallMetrics::new(&mut shelf), SipMetrics::new(&mut shelf));
         let (media, clients) = (MediaMetrics::new(&mut shelf), ClientMetrics::new(&mut shelf));
         let agent_streams = AgentStreamMetrics::new(&mut shelf);
+        let dids = DidMetrics::new(&mut shelf);
         let recordings = RecordingMetrics {
             open: shelf.gauge("recordings_open", "Recordings that are being written"),
             started: shelf.counter("recordings", "Recordings that were begun"),
@@ -109,7 +114,7 @@ impl Metrics {
             "The relay's version",
             Info::new([("version", env!("CARGO_PKG_VERSION"))]),
         );
-        Self { calls, sip, media, clients, agent_streams, recordings, drops, backlog, registry }
+        Self { calls, sip, media, clients, agent_streams, dids, recordings, drops, backlog, registry }
     }
 
     /// The text that Prometheus reads (OpenMetrics 1.0).

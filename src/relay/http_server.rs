@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     config::Config,
+    gateway::Gateway,
     http::{Watch, routes},
 };
 
@@ -33,6 +34,7 @@ pub fn start_http(
     tls: Option<rustls::ServerConfig>,
     switchboard: &Addr<Switchboard>,
     watch: Watch,
+    gateway: Option<Gateway>,
 ) -> ServerHandle {
     let clients = ClientSettings {
         mode: config.ws.mode,
@@ -59,6 +61,7 @@ pub fn start_http(
             next_client: next_client.clone(),
         };
         let app = App::new().app_data(web::Data::new(state)).configure(routes(watch.clone()));
+        let app = app.configure(|app| gateway.iter().for_each(|gateway| gateway.configure(app)));
         app.default_service(web::to(http::serve))
     });
     let server = server.workers(cores()).disable_signals().tcp_nodelay(true).on_connect(|connection, _| {

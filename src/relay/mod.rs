@@ -50,6 +50,7 @@ use self::{
 };
 use crate::{
     config::{Config, RtpConfig},
+    gateway::{Gateway, GatewayError},
     http::{Readiness, Watch},
     metrics::Metrics,
     test_line::TestLine,
@@ -89,6 +90,9 @@ pub enum StartError {
     /// The certificate or its key cannot be used.
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
+    /// The gateway does not start.
+    #[error(transparent)]
+    Gateway(#[from] GatewayError),
     /// The RTP range has no room.
     #[error("RTP_PORT_START..RTP_PORT_END: {0}")]
     Ports(#[from] rtp::ports::PortRangeError),
@@ -122,11 +126,17 @@ impl Relay {
         let ws_address = local_address(http_socket.local_addr(), config.ws.listen);
         let test_line = start_test_line(config).map_err(StartError::TestLine)?;
 
+        let gateway = config
+            .gateway
+            .enabled
+            .then(|| Gateway::start(&config.gateway, ws_address, tls.is_some(), &metrics));
+        let gateway = gateway.transpose()?;
         let watch = Watch {
             readiness: Readiness::default(),
             metrics,
             token: config.ws.token.clone().filter(|_| !ws_address.ip().is_loopback()),
             since: Instant::now(),
+            gateway: gateway.as_ref().map(|gateway| gateway.health.clone()),
         };
         let (disk, files) = (Arbiter::new(), Arbiter::new());
         let wire = Arbiter::new();
@@ -155,7 +165,7 @@ impl Relay {
         if let Some(streams) = streams {
             streams.do_send(Join(switchboard.clone().recipient()));
         }
-        let server = start_http(config, http_socket, tls, &switchboard, watch);
+        let server = start_http(config, http_socket, tls, &switchboard, watch, gateway);
 
         info!("SIP Server started on {sip_address}");
         info!("WebSocket Server started on {ws_address}");

@@ -108,13 +108,13 @@ pub fn agent_stream_settings(
     tls: Option<Arc<ClientConfig>>,
     metrics: Arc<Metrics>,
 ) -> Option<AgentStreamSettings> {
-    let stream = &config.agent_stream;
+    let (stream, twilio) = (&config.agent_stream, &config.gateway.sip.provider_config.twilio);
     stream.url.is_some().then(|| AgentStreamSettings {
         url: stream.url.clone(),
         tls,
         parameters: stream.parameters.clone(),
-        account_sid: stream.account_sid.clone().unwrap_or_else(|| NO_ACCOUNT.to_owned()),
-        auth_token: stream.auth_token.clone(),
+        account_sid: twilio.account_sid.clone().unwrap_or_else(|| NO_ACCOUNT.to_owned()),
+        auth_token: twilio.auth_token.clone(),
         our_number: config.sip.username.clone(),
         metrics,
     })

@@ -28,6 +28,7 @@ pub mod sipp;
 pub mod sipp_call;
 pub mod temp;
 pub mod tools;
+pub mod voice_server;
 pub mod ws;
 
 use std::net::UdpSocket;
