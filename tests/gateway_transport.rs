@@ -78,6 +78,18 @@ fn clearing_is_told_to_the_provider_and_clears_marks_that_were_sent_or_not() {
 }
 
 #[test]
+fn program_can_wait_until_it_was_heard() {
+    let (_gateway, mut caller, call) = call(Caller::twilio);
+    let echoes = std::thread::spawn(move || {
+        caller.expect("mark");
+        caller.event("mark", json!({"mark": {"name": "end"}}));
+        caller
+    });
+    assert_eq!(run(call.transport.mark_played("end")), Ok(MarkOutcome::Played));
+    echoes.join().unwrap();
+}
+
+#[test]
 fn mark_of_a_call_that_ends_is_lost() {
     let (_gateway, mut caller, call) = call(Caller::telnyx);
     let mark = run(call.transport.send_mark("m")).unwrap();
