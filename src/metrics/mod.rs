@@ -4,6 +4,7 @@
 //! operation; only what happens once a call or once a connection looks up a label or takes a lock. No label ever holds
 //! a number, a call id or anything else that a peer chose. Knows no actor and no socket.
 
+mod agent_streams;
 mod call_center;
 mod calls;
 mod clients;
@@ -23,6 +24,7 @@ use prometheus_client::{
 
 use self::shelf::Shelf;
 pub use self::{
+    agent_streams::{AgentStreamMetrics, BotMessage, ConnectFailure, OpenStream, StreamEnd},
     call_center::{Apology, CallCenterMetrics, TurnStage},
     calls::{CallMetrics, LiveCall, Stage},
     clients::{ClientMetrics, CloseCause, Connection},
@@ -46,6 +48,8 @@ pub struct Metrics {
     pub media: MediaMetrics,
     /// WebSocket clients.
     pub clients: ClientMetrics,
+    /// Bots that calls are connected to.
+    pub agent_streams: AgentStreamMetrics,
     /// The table of our own numbers.
     pub dids: DidMetrics,
     /// Twilio's and Telnyx's streams.
@@ -89,6 +93,8 @@ pub struct DropMetrics {
     pub backlog: Counter,
     /// SIP events of a call that was still being made.
     pub sip_events: Counter,
+    /// Audio messages to a bot that does not read fast enough.
+    pub agent_stream: Counter,
     /// Audio messages of a provider's media stream to a call that does not keep up.
     pub media_stream: Counter,
 }
@@ -100,6 +106,7 @@ impl Metrics {
         let mut shelf = Shelf(&mut registry);
         let (calls, sip) = (CallMetrics::new(&mut shelf), SipMetrics::new(&mut shelf));
         let (media, clients) = (MediaMetrics::new(&mut shelf), ClientMetrics::new(&mut shelf));
+        let agent_streams = AgentStreamMetrics::new(&mut shelf);
         let dids = DidMetrics::new(&mut shelf);
         let gateway = GatewayMetrics::new(&mut shelf);
         let recordings = RecordingMetrics {
@@ -114,7 +121,19 @@ impl Metrics {
             "The relay's version",
             Info::new([("version", env!("CARGO_PKG_VERSION"))]),
         );
-        Self { calls, sip, media, clients, dids, gateway, recordings, drops, backlog, registry }
+        Self {
+            calls,
+            sip,
+            media,
+            clients,
+            agent_streams,
+            dids,
+            gateway,
+            recordings,
+            drops,
+            backlog,
+            registry,
+        }
     }
 
     /// The text that Prometheus reads (OpenMetrics 1.0).
@@ -146,6 +165,7 @@ impl DropMetrics {
             recorder,
             backlog,
             sip_events,
+            agent_stream,
             media_stream,
         ] = shelf.counters(
             "dropped",
@@ -160,6 +180,7 @@ impl DropMetrics {
                 "recorder",
                 "backlog",
                 "sip-events",
+                "agent-stream",
                 "media-stream",
             ],
         );
@@ -172,6 +193,7 @@ impl DropMetrics {
             recorder,
             backlog,
             sip_events,
+            agent_stream,
             media_stream,
         }
     }
@@ -223,6 +245,8 @@ pub(crate) mod tests {
         metrics.gateway.refused("full");
         drop(metrics.gateway.stream("telnyx"));
         metrics.gateway.hangup("telnyx", "done");
+        metrics.agent_streams.failed(ConnectFailure::Timeout);
+        drop(metrics.agent_streams.opened(std::time::Instant::now()));
         metrics
     }
 
