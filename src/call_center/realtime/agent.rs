@@ -475,6 +475,9 @@ impl RealtimeAgent {
         if self.sessions.is_at_its_end(now) {
             self.change_session(now);
         }
+        if self.absence_noticed().is_some_and(|at| now >= at) {
+            self.apologize(now, self.then.clone());
+        }
         if self.silence_over().is_some_and(|at| now >= at) {
             self.ask_silent_caller(now);
         }
@@ -499,6 +502,12 @@ impl RealtimeAgent {
     /// When a reply has to be given up.
     fn reply_overdue(&self) -> Option<Instant> {
         self.response.as_ref().map(|response| response.last + REPLIED)
+    }
+
+    /// When the caller has to hear that there is nobody to talk with.
+    fn absence_noticed(&self) -> Option<Instant> {
+        let waits = !self.apologized && self.leaving.is_none();
+        self.sessions.absent_since().filter(|_| waits).map(|since| since + NOTICED)
     }
 
     /// When the caller has been silent for too long.
@@ -567,7 +576,10 @@ impl RealtimeAgent {
 
     fn down(&mut self, now: Instant, link: LinkId, why: &str, refused: bool) {
         match self.sessions.down(now, link) {
-            Lost::Current => self.lost(now, link, refused, refused),
+            Lost::Current { lasted } => {
+                self.apologized &= !lasted;
+                self.lost(now, link, refused, refused);
+            }
             Lost::Next => self.note(format!("no fresh session yet: {why}")),
             Lost::Neither => {}
         }
@@ -575,7 +587,8 @@ impl RealtimeAgent {
 
     /// The service is there and does not reply.
     fn hung(&mut self, now: Instant, link: LinkId) {
-        if self.sessions.down(now, link) == Lost::Current {
+        if matches!(self.sessions.down(now, link), Lost::Current { .. }) {
+            self.apologized = false;
             self.lost(now, link, false, true);
         }
     }
@@ -595,9 +608,6 @@ impl RealtimeAgent {
         if self.sessions.has_next() {
             return self.change_session(now);
         }
-        if self.sessions.failures() == 0 {
-            self.apologized = false;
-        }
         let gives_up =
             self.plan.lost_action == LostAction::HangUp && (refused || self.sessions.outage(now) >= GIVEN_UP);
         if gives_up {
@@ -606,7 +616,7 @@ impl RealtimeAgent {
         }
         let pause = self.sessions.wait(now, refused);
         self.note(format!("connecting to the service again in {:.1} s", pause.as_secs_f64()));
-        if (helpless || self.sessions.outage(now) >= NOTICED) && !self.apologized {
+        if helpless && !self.apologized {
             self.apologize(now, self.then.clone());
         }
     }
@@ -655,7 +665,7 @@ impl Agent for RealtimeAgent {
         if self.leaving.is_some() {
             return leaving;
         }
-        let waits = [self.keys_until, self.reply_overdue(), self.silence_over()];
+        let waits = [self.keys_until, self.reply_overdue(), self.absence_noticed(), self.silence_over()];
         let parts = [self.sessions.deadline(), self.playback.deadline()];
         waits.into_iter().chain(parts).flatten().min()
     }
