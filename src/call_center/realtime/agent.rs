@@ -102,6 +102,8 @@ struct Response {
     last: Instant,
     /// Some of its audio has come.
     audible: bool,
+    /// It was asked for a second time.
+    urged: bool,
     calls: Vec<FunctionCall>,
 }
 
@@ -437,7 +439,12 @@ impl RealtimeAgent {
     }
 
     fn service_error(&mut self, now: Instant, link: LinkId, code: &str, message: &str) {
-        self.trouble(format!("the service says: {code} {message}"));
+        let text = format!("the service says: {code} {message}");
+        // What was asked for had begun, or had ended, by itself.
+        match code {
+            "conversation_already_has_active_response" | "response_cancel_not_active" => self.note(text),
+            _ => self.trouble(text),
+        }
         if code == "session_expired" {
             self.out.push_back(Output::Close(link));
             self.down(now, link, "the session is over", false);
@@ -459,6 +466,9 @@ impl RealtimeAgent {
             self.out.push_back(Output::Close(link));
             self.trouble("the service takes too long to begin a session");
             self.down(now, link, "late", false);
+        }
+        if self.urge_due().is_some_and(|at| now >= at) {
+            self.urge();
         }
         if self.reply_overdue().is_some_and(|at| now >= at)
             && let Some(link) = self.sessions.ready()
@@ -497,6 +507,19 @@ impl RealtimeAgent {
     fn bid_farewell(&mut self, now: Instant) {
         self.then = Then::HangUp;
         self.instruct(now, format!("The call ends. Say these words only: {}", self.rules.farewell));
+    }
+
+    /// When a reply that has not begun has to be asked for: a service may take a noise for the end of nothing.
+    fn urge_due(&self) -> Option<Instant> {
+        let waits = |response: &&Response| response.id.is_none() && !response.urged;
+        self.response.as_ref().filter(waits).map(|response| response.last + URGED)
+    }
+
+    fn urge(&mut self) {
+        if let Some(response) = &mut self.response {
+            response.urged = true;
+            self.send(ClientEvent::Respond);
+        }
     }
 
     /// When a reply has to be given up.
@@ -624,7 +647,7 @@ impl RealtimeAgent {
 
 impl Response {
     fn requested(now: Instant) -> Self {
-        Self { id: None, last: now, audible: false, calls: Vec::new() }
+        Self { id: None, last: now, audible: false, urged: false, calls: Vec::new() }
     }
 
     /// The same call is told of several times, not always completely.
@@ -666,7 +689,7 @@ impl Agent for RealtimeAgent {
             return leaving;
         }
         let waits = [self.keys_until, self.reply_overdue(), self.absence_noticed(), self.silence_over()];
-        let parts = [self.sessions.deadline(), self.playback.deadline()];
+        let parts = [self.urge_due(), self.sessions.deadline(), self.playback.deadline()];
         waits.into_iter().chain(parts).flatten().min()
     }
 }
@@ -675,6 +698,8 @@ impl Agent for RealtimeAgent {
 const MOST_WAITING: usize = 250;
 /// Time in which something must be heard of a reply.
 const REPLIED: Duration = Duration::from_secs(15);
+/// Time in which a reply should have begun.
+const URGED: Duration = Duration::from_secs(7);
 /// Time without the service after which the caller hears of it.
 const NOTICED: Duration = Duration::from_secs(4);
 /// Time without a session that lasts after which a call is given up.

@@ -222,6 +222,21 @@ fn service_that_does_not_reply_is_left_and_the_caller_hears_an_apology() {
 }
 
 #[test]
+fn reply_that_does_not_begin_is_asked_for_once() {
+    let mut world = World::new();
+    world.speech_started(1);
+    world.event(1, ServerEvent::SpeechStopped { at: None });
+    world.pass(MS(6900));
+    assert_eq!(world.tells(), []);
+    world.pass(S(5));
+    assert_eq!(world.tells(), [ClientEvent::Respond]);
+    world.created(1);
+    world.reply(1, "yes", 500);
+    world.pass(S(1));
+    assert_eq!((world.carried(1), world.closed.len()), (500, 0));
+}
+
+#[test]
 fn reply_that_fails_is_apologized_for_and_the_call_goes_on() {
     let mut world = World::new();
     world.turn(1, "hello");
