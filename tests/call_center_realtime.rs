@@ -133,12 +133,8 @@ fn model_hangs_up_behind_its_last_word_and_transfers() {
     let refer = call.expect_request("REFER");
     assert!(refer.header("Refer-To").is_some_and(|to| to.contains("0912341234")), "{refer}");
     assert!(loud(&call, 0).len() >= 3900, "{} samples", loud(&call, 0).len());
-    call.respond_to(&refer, 202, "Accepted");
-    let failed = call.call.request("NOTIFY").header("Event", "refer");
-    let failed = failed.header("Subscription-State", "terminated;reason=noresource");
-    call.send_request(&failed.body("message/sipfrag;version=2.0", "SIP/2.0 486 Busy Here\r\n"));
-    call.expect_response(200);
-    scene.center.expect_log("transfer failed: 486");
+    call.respond_to(&refer, 603, "Decline");
+    scene.center.expect_log("transfer failed: 603");
     let session = scene.session(0);
     session.expect("response.create", 1, LONG);
     let messages = session.told_of("conversation.item.create");

@@ -4,12 +4,13 @@
 //! the call's [`Agent`].
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     time::{Duration, Instant},
 };
 
 use actix::{Actor, AsyncContext, Context, Handler, Recipient, SpawnHandle};
-use model::{event::Event, id::CallId};
+use model::{command::Command, event::Event, id::CallId};
 use tokio::task::AbortHandle;
 use tracing::{debug, error, info, warn};
 
@@ -36,6 +37,8 @@ struct Call {
     links: HashMap<LinkId, Recipient<LinkOrder>>,
     alarm: Option<(Instant, SpawnHandle)>,
     heard: Instant,
+    /// TRANSFER was said, and nothing final is known of it.
+    transferring: bool,
 }
 
 impl Drop for Call {
@@ -61,7 +64,7 @@ impl CallCenter {
         let (generation, heard) = (self.generation, Instant::now());
         info!(call_id = %id, "call up");
         let (jobs, links) = (HashMap::new(), HashMap::new());
-        let call = Call { agent, generation, jobs, links, alarm: None, heard };
+        let call = Call { agent, generation, jobs, links, alarm: None, heard, transferring: false };
         self.calls.insert(id.clone(), call);
     }
 
@@ -83,7 +86,10 @@ impl CallCenter {
         call.agent.handle(Instant::now(), input);
         while let Some(output) = call.agent.poll() {
             match output {
-                Output::Say(command) => self.relay.do_send(Say(command)),
+                Output::Say(command) => {
+                    call.transferring |= matches!(command, Command::Transfer { .. });
+                    self.relay.do_send(Say(command));
+                }
                 Output::Note(text) => info!(call_id = %id, "{text}"),
                 Output::Trouble(text) => error!(call_id = %id, "{text}"),
                 Output::Open(link) => {
@@ -114,6 +120,19 @@ impl CallCenter {
             }
         }
         call.set_alarm(id, ctx);
+    }
+}
+
+impl CallCenter {
+    /// A transfer was refused before it was tried. The relay does not say of which call: of the one that there is, unless there
+    /// are several.
+    fn transfer_refused(&mut self, status: u16, text: &str, ctx: &mut Context<Self>) {
+        let mut asked = self.calls.iter_mut().filter(|(_, call)| call.transferring);
+        let (Some((id, call)), None) = (asked.next(), asked.next()) else { return };
+        call.transferring = false;
+        let call = id.clone();
+        let event = Event::Transfer { call: call.clone(), status, reason: Cow::Owned(text.to_owned()) };
+        self.input(&call, Input::Event(&event), ctx);
     }
 }
 
@@ -184,12 +203,18 @@ impl Handler<Signal> for CallCenter {
             // An older relay says it again to move its focus.
             Event::CallAns { call } if !self.calls.contains_key(call) => self.begin(call),
             Event::Bye { call } => self.end(call, "BYE"),
-            Event::Error { status, text, verb } => warn!(status, %verb, "the relay refused: {text}"),
+            Event::Error { status, text, verb } => {
+                warn!(status, %verb, "the relay refused: {text}");
+                if verb == "TRANSFER" {
+                    self.transfer_refused(*status, text, ctx);
+                }
+            }
             _ => {}
         }
         if let Some(id) = call_of(&event).cloned() {
             if let Some(call) = self.calls.get_mut(&id) {
                 call.heard = Instant::now();
+                call.transferring &= !matches!(event, Event::Transfer { status, .. } if status >= 200);
             }
             self.input(&id, Input::Event(&event), ctx);
         }
