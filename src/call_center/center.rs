@@ -4,6 +4,7 @@
 //! the call's [`Agent`].
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
@@ -43,6 +44,8 @@ struct Call {
     /// How long answers of services to this turn have waited here.
     own: Duration,
     _present: Present,
+    /// TRANSFER was said, and nothing final is known of it.
+    transferring: bool,
 }
 
 impl Drop for Call {
@@ -74,6 +77,7 @@ impl CallCenter {
             links: HashMap::new(),
             alarm: None,
             heard,
+            transferring: false,
             own: Duration::ZERO,
             _present: self.metrics.begin(),
         };
@@ -105,7 +109,10 @@ impl CallCenter {
         call.agent.handle(Instant::now(), input);
         while let Some(output) = call.agent.poll() {
             match output {
-                Output::Say(command) => self.relay.do_send(Say(command)),
+                Output::Say(command) => {
+                    call.transferring |= matches!(command, Command::Transfer { .. });
+                    self.relay.do_send(Say(command));
+                }
                 Output::Note(text) => info!(call_id = %id, "{text}"),
                 Output::Trouble(text) => error!(call_id = %id, "{text}"),
                 Output::Answered(times) => {
@@ -146,6 +153,19 @@ impl CallCenter {
             }
         }
         call.set_alarm(id, ctx);
+    }
+}
+
+impl CallCenter {
+    /// A transfer was refused before it was tried. The relay does not say of which call: of the one that there is, unless there
+    /// are several.
+    fn transfer_refused(&mut self, status: u16, text: &str, ctx: &mut Context<Self>) {
+        let mut asked = self.calls.iter_mut().filter(|(_, call)| call.transferring);
+        let (Some((id, call)), None) = (asked.next(), asked.next()) else { return };
+        call.transferring = false;
+        let call = id.clone();
+        let event = Event::Transfer { call: call.clone(), status, reason: Cow::Owned(text.to_owned()) };
+        self.input(&call, Input::Event(&event), ctx);
     }
 }
 
@@ -218,12 +238,18 @@ impl Handler<Signal> for CallCenter {
             // An older relay says it again to move its focus.
             Event::CallAns { call } if !self.calls.contains_key(call) => self.begin(call),
             Event::Bye { call } => self.end(call, "BYE"),
-            Event::Error { status, text, verb } => warn!(status, %verb, "the relay refused: {text}"),
+            Event::Error { status, text, verb } => {
+                warn!(status, %verb, "the relay refused: {text}");
+                if verb == "TRANSFER" {
+                    self.transfer_refused(*status, text, ctx);
+                }
+            }
             _ => {}
         }
         if let Some(id) = call_of(&event).cloned() {
             if let Some(call) = self.calls.get_mut(&id) {
                 call.heard = Instant::now();
+                call.transferring &= !matches!(event, Event::Transfer { status, .. } if status >= 200);
             }
             self.input(&id, Input::Event(&event), ctx);
         }
