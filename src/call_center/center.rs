@@ -306,8 +306,9 @@ impl Handler<LinkReport> for CallCenter {
         if !call.links.contains_key(&link) {
             return;
         }
-        if let LinkNews::Down { why, .. } = &news {
+        if let LinkNews::Down { why, refused } = &news {
             error!(call_id = %id, "realtime: {why}");
+            self.metrics.failed("realtime", if *refused { "refused" } else { "connection" });
             call.links.remove(&link);
         }
         self.input(&id, Input::Link(link, read, news), ctx);

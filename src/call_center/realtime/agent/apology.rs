@@ -1,4 +1,5 @@
-//! What the caller hears of us when the service cannot speak: an apology by text to speech, or from the recording where that is away, too.
+//! What the caller hears of us when the service cannot speak: an apology by text to speech, or the recording of one where that is
+//! away, too.
 
 use std::time::Instant;
 

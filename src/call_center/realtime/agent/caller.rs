@@ -44,6 +44,7 @@ impl RealtimeAgent {
         let out = &mut self.out;
         let id = response.as_ref().and_then(|response| response.id.as_deref());
         if self.playback.interrupt(now, id, &mut |command| out.push_back(Output::Say(command))) {
+            self.out.push_back(Output::Interrupted);
             self.note(format!("turn {}: the caller interrupts", self.turn));
         }
     }

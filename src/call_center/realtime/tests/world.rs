@@ -45,6 +45,8 @@ pub struct World {
     /// Commands for the relay but audio, marks and CLEAR.
     pub orders: Vec<String>,
     pub notes: Vec<String>,
+    /// Counted ones.
+    pub interruptions: usize,
 }
 
 /// A playout queue as the relay has it.
@@ -120,6 +122,7 @@ impl World {
             stopped: Vec::new(),
             orders: Vec::new(),
             notes: Vec::new(),
+            interruptions: 0,
         };
         world.drain();
         world
@@ -244,7 +247,8 @@ impl World {
                 Output::Start(job, work) => self.jobs.push((job, work)),
                 Output::Stop(job) => self.stopped.push(job),
                 Output::Note(text) | Output::Trouble(text) => self.notes.push(text),
-                Output::Answered(_) | Output::Interrupted | Output::Apologized(_) => {}
+                Output::Interrupted => self.interruptions += 1,
+                Output::Answered(_) | Output::Apologized(_) => {}
                 Output::Say(command) => {
                     if !matches!(command, Command::Rtp { .. } | Command::Mark { .. } | Command::Clear { .. })
                     {
