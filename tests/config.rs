@@ -154,6 +154,10 @@ const CASES: &[Case] = &[
     ("CALL_CENTER_TTS_MODEL", "t", &[], |c| c.call_center.tts_model == "t"),
     ("CALL_CENTER_TTS_VOICE", "nova", &[], |c| c.call_center.tts_voice == "nova"),
     ("CALL_CENTER_TTS_SPEED", "4", &[], |c| c.call_center.tts_speed == 4.0),
+    ("CALL_CENTER_GREETING", "hello", &[], |c| c.call_center.greeting.as_deref() == Some("hello")),
+    ("CALL_CENTER_DIDS", "/srv/dids.yaml", &[], |c| {
+        c.call_center.dids.as_deref() == Some(Path::new("/srv/dids.yaml"))
+    }),
     ("CALL_CENTER_VAD", "1", &[], |c| c.call_center.vad),
     ("CALL_CENTER_RECONNECT", "0", &[], |c| !c.call_center.reconnect),
     ("CALL_CENTER_LOG_FILE", "/srv/c.log", &[], |c| c.call_center.log_file == Path::new("/srv/c.log")),

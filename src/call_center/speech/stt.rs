@@ -33,7 +33,7 @@ impl OpenAiStt {
         Self { model: model.to_owned(), ..self }
     }
 
-    /// What is said in the WAV file at `path`. `language`: ISO 639-1, `zh` by default elsewhere.
+    /// What is said in the WAV file at `path`. `language`: ISO 639-1, `zh` by default elsewhere; `auto` leaves it to the service.
     ///
     /// # Errors
     /// [`SpeechError::FileNotFound`] before anything is sent; else whatever the service does.
@@ -64,8 +64,9 @@ impl Transcribe for OpenAiStt {
                     let form = Form::new()
                         .part("file", file)
                         .text("model", self.model.clone())
-                        .text("language", language.to_owned())
                         .text("response_format", "json");
+                    let known = Some(language).filter(|language| *language != AUTO);
+                    let form = known.map(str::to_owned).into_iter().fold(form, |f, l| f.text("language", l));
                     Ok(request.multipart(form))
                 })
                 .await?;
@@ -76,3 +77,6 @@ impl Transcribe for OpenAiStt {
         })
     }
 }
+
+/// The language that the service is to find out itself.
+const AUTO: &str = "auto";
