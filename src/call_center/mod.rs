@@ -28,6 +28,7 @@ use std::{fs, io, path::PathBuf, rc::Rc};
 
 use actix::{Actor, AsyncContext};
 use tokio::sync::oneshot;
+use tracing::warn;
 
 use self::{
     center::CallCenter,
@@ -108,6 +109,9 @@ pub async fn run(loaded: &LoadedCallCenter) -> Result<(), StartError> {
 fn numbers(loaded: &LoadedCallCenter) -> Result<Option<(DidRouter, DidWatch)>, StartError> {
     let Some(path) = &loaded.config.dids else { return Ok(None) };
     let router = DidRouter::open_with(path, loaded.variables.clone(), Some(number::check))?;
+    if router.table().is_empty() {
+        warn!(file = %router.path().display(), "no number has settings of its own");
+    }
     let watch = DidWatch::start(router.clone(), LOOK_EVERY, |_| ()).and_then(DidWatch::on_hangup);
     Ok(Some((router, watch.map_err(StartError::Watch)?)))
 }

@@ -250,7 +250,7 @@ fn wrong_numbers(path: &Path, sources: &Sources<'_>) -> Vec<String> {
             problems.map(wrong).collect()
         }
         Err(FileError::Missing) => Vec::new(),
-        Err(FileError::Problems(lines)) => lines.into_iter().map(wrong).collect(),
+        Err(FileError::Problems { lines, .. }) => lines.into_iter().map(wrong).collect(),
     }
 }
 
