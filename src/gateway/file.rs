@@ -260,6 +260,8 @@ const MOST_PROBLEMS: usize = 20;
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn value(name: &str) -> Option<String> {
@@ -353,6 +355,21 @@ mod tests {
         let many = format!("dids:\n{}", (0..30).map(|n| format!("  {n}: 1\n")).collect::<String>());
         let Err(FileError::Problems { lines: problems, .. }) = parse(&many, &value) else { panic!() };
         assert_eq!((problems.len(), problems[20].as_str()), (21, "and 10 more"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_is_a_panic_and_no_error_has_two_lines(text in "(?s).{0,200}", at in 0..400_usize, cut in 0..50_usize) {
+            let example = "provider_config:\n  telnyx: {api_key: \"${KEY}\"}\ndids:\n  \"+1512\": &a\n    user_id: |\n      x\n  2: *a\n";
+            let at = at.min(example.len());
+            let mutated = format!("{}{text}{}", &example[..at], &example[(at + cut).min(example.len())..]);
+            for yaml in [text.as_str(), mutated.as_str()] {
+                if let Err(FileError::Problems { lines, .. }) = parse(yaml, &value) {
+                    prop_assert!(!lines.is_empty() && lines.len() <= MOST_PROBLEMS + 1);
+                    prop_assert!(lines.iter().all(|line| !line.contains('\n')), "{:?}", lines);
+                }
+            }
+        }
     }
 
     #[test]
