@@ -14,6 +14,7 @@ use common::scene;
 use common::temp::TempDir;
 use common::{WAIT, eventually};
 use serde_json::Value;
+use testkit::openai::realtime::RealtimeServer;
 use testkit::openai::{Reply, Request, Server, Stage};
 use testkit::voice;
 
@@ -109,6 +110,40 @@ fn wrong_table_is_said_at_the_start() {
     assert_eq!(center.wait_exit().code(), Some(1));
     center.expect_log(&format!("CALL_CENTER_DIDS={path}: dids.+100: speed=5: expected 0.25 to 4.0"));
     center.expect_log(&format!("CALL_CENTER_DIDS={path}: dids.+200: language: expected text"));
+}
+
+#[test]
+fn call_by_the_realtime_api_has_them_as_well() {
+    let (server, relay, file) = (RealtimeServer::start(), Relay::start(&[]), TempDir::new("dids"));
+    let table = "dids:\n  200:\n    system_prompt: be brief\n    greeting: Say hello.\n    language: auto\n    speed: 1.25\n    \
+                 realtime_voice: cedar\n    realtime_model: other-model\n";
+    let (url, path) = (server.url(), file.write("dids.yaml", table));
+    let settings = [
+        ("OPENAI_API_KEY", "sk-test"),
+        ("OPENAI_REALTIME_URL", url.as_str()),
+        ("CALL_CENTER_MODE", "realtime"),
+        ("CALL_CENTER_DIDS", path.to_str().unwrap()),
+    ];
+    let _center = CallCenter::start(relay.ws(), &[], &settings);
+    let pbx = Pbx::new();
+    for (n, number) in ["200", "100"].into_iter().enumerate() {
+        let invite = Invite { formats: vec![0], to: number.into(), ..Invite::default() };
+        let _call = pbx.call(relay.sip(), invite);
+        let session = server.session(n, LONG);
+        let update = &session.expect("session.update", 1, LONG)[0].event["session"];
+        let (transcription, output) =
+            (&update["audio"]["input"]["transcription"], &update["audio"]["output"]);
+        if number == "200" {
+            assert_eq!(update["instructions"], "be brief");
+            assert_eq!((&output["voice"], &output["speed"]), (&"cedar".into(), &1.25.into()));
+            assert!(transcription.get("language").is_none(), "{transcription}");
+            let first = &session.expect("conversation.item.create", 1, LONG)[0].event;
+            assert!(first.to_string().contains("Say hello."), "{first}");
+        } else {
+            assert_eq!((&output["voice"], &output["speed"]), (&"marin".into(), &1.0.into()));
+            assert_eq!(transcription["language"], "zh");
+        }
+    }
 }
 
 /// Relay, call center and services.

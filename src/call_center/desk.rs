@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, rc::Rc, sync::Arc, time::Instant};
 
+use actix::{Actor, Recipient};
 use model::id::CallId;
 use tokio::task::AbortHandle;
 
@@ -9,12 +10,19 @@ use super::{
     agent::{Agent, Echo, Job, News, Parrot},
     buffered::Buffered,
     conversation::{Conversation, Rules, TOOLS},
-    number, round_trip,
+    message::{LinkOrder, LinkReport},
+    number,
+    realtime::{
+        Plan, RealtimeAgent, SessionConfig,
+        link::{LinkOwner, LinkSettings, RealtimeLink},
+    },
+    round_trip,
     speech::{Api, OpenAiLlm, OpenAiStt, OpenAiTts, Reply, SpeechError, Synthesize, Transcribe},
 };
 use crate::{
-    config::{AgentKind, CallCenterConfig, ConversationMode, LoadedCallCenter},
+    config::{AgentKind, CallCenterConfig, ConversationMode, LoadedCallCenter, Secret},
     gateway::DidRouter,
+    relay::random_u64,
 };
 
 /// Takes what comes of a job.
@@ -28,7 +36,7 @@ pub struct Desk {
 
 enum Staff {
     Simple(AgentKind),
-    Services { config: Box<CallCenterConfig>, api: Api, services: Arc<Services> },
+    Services { config: Box<CallCenterConfig>, api: Api, services: Arc<Services>, realtime: LinkSettings },
 }
 
 /// The services, and the folder for their files.
@@ -59,10 +67,10 @@ impl Desk {
     /// [`SpeechError`] when the key cannot be used.
     pub fn with_services(key: &str, loaded: &LoadedCallCenter) -> Result<Self, SpeechError> {
         let api = Api::new(key, &loaded.config.services.stt)?;
-        Ok(Self::with_api(api, loaded.config.clone(), loaded.output_dir.clone()))
+        Ok(Self::with_api(api, Secret::new(key), loaded.config.clone(), loaded.output_dir.clone()))
     }
 
-    fn with_api(api: Api, config: CallCenterConfig, output_dir: PathBuf) -> Self {
+    fn with_api(api: Api, key: Secret, config: CallCenterConfig, output_dir: PathBuf) -> Self {
         let stt = OpenAiStt::with_api(api.clone()).with_model(&config.stt_model);
         let llm = OpenAiLlm::with_api(api.at(&config.services.llm)).with_model(&config.llm_model);
         let tts = OpenAiTts::with_api(api.at(&config.services.tts))
@@ -76,7 +84,9 @@ impl Desk {
             system_prompt: config.system_prompt.clone(),
             output_dir,
         });
-        Self { staff: Staff::Services { config: Box::new(config), api, services }, numbers: None }
+        let realtime = LinkSettings { url: config.realtime.address(), key };
+        let staff = Staff::Services { config: Box::new(config), api, services, realtime };
+        Self { staff, numbers: None }
     }
 
     /// With a table that has settings of their own for calls to some numbers.
@@ -88,9 +98,10 @@ impl Desk {
     pub fn for_number(self: &Rc<Self>, called: Option<&str>) -> Rc<Self> {
         let did = called.and_then(|number| self.numbers.as_ref()?.lookup(number));
         match (&self.staff, did) {
-            (Staff::Services { config, api, services }, Some(did)) => {
+            (Staff::Services { config, api, services, realtime }, Some(did)) => {
                 let config = number::config_for(&did, config);
-                Rc::new(Self::with_api(api.clone(), config, services.output_dir.clone()))
+                let (key, output_dir) = (realtime.key.clone(), services.output_dir.clone());
+                Rc::new(Self::with_api(api.clone(), key, config, output_dir))
             }
             _ => self.clone(),
         }
@@ -110,7 +121,20 @@ impl Desk {
                 }
                 Box::new(conversation)
             }
+            Staff::Services { config, .. } if multi && config.mode == ConversationMode::Realtime => {
+                Box::new(RealtimeAgent::new(call, rules(config), plan(config), Instant::now()))
+            }
             Staff::Services { config, .. } => Box::new(Buffered::new(call, config.buffer_size, config.vad)),
+        }
+    }
+
+    /// Opens a connection to the Realtime API on this thread; none where there are no services.
+    pub fn open_link(&self, owner: LinkOwner, to: Recipient<LinkReport>) -> Option<Recipient<LinkOrder>> {
+        match &self.staff {
+            Staff::Simple(_) => None,
+            Staff::Services { realtime, .. } => {
+                Some(RealtimeLink::new(realtime.clone(), owner, to).start().recipient())
+            }
         }
     }
 
@@ -182,3 +206,28 @@ fn rules(config: &CallCenterConfig) -> Rules {
         ),
     }
 }
+
+/// What the configuration says of talking by the Realtime API.
+fn plan(config: &CallCenterConfig) -> Plan {
+    let realtime = &config.realtime;
+    let tools = TOOLS.into_iter().filter(|tool| config.tools.iter().any(|name| name == tool.name));
+    Plan {
+        session: SessionConfig {
+            instructions: config.system_prompt.clone(),
+            tools: tools.collect(),
+            codec: realtime.codec,
+            turn_detection: realtime.turn_detection,
+            transcription: (config.stt_model.clone(), config.language.clone()),
+            noise_reduction: realtime.noise_reduction,
+            voice: realtime.voice.clone(),
+            speed: config.tts_speed.min(FASTEST),
+        },
+        greeting: realtime.greeting.clone(),
+        lifetime: realtime.roll_over,
+        lost_action: realtime.lost_action,
+        seed: random_u64(),
+    }
+}
+
+/// The Realtime API speaks no faster.
+const FASTEST: f64 = 1.5;

@@ -1,11 +1,21 @@
 //! What the table of numbers says of the calls to one number: settings of its own, in place of the general ones.
 
-use crate::{config::CallCenterConfig, gateway::DidConfig};
+use crate::{
+    config::{CallCenterConfig, RealtimeConfig},
+    gateway::DidConfig,
+};
 
 /// The settings of calls to the number of `did`. What the table does not say is as in general.
 pub fn config_for(did: &DidConfig, general: &CallCenterConfig) -> CallCenterConfig {
     let text = |key: &str, general: &String| said(did, key).map_or_else(|| general.clone(), str::to_owned);
     let speed = said(did, "speed").and_then(speed);
+    let greeting = said(did, "greeting").map(str::to_owned);
+    let realtime = RealtimeConfig {
+        model: text("realtime_model", &general.realtime.model),
+        voice: text("realtime_voice", &general.realtime.voice),
+        greeting: greeting.clone().or_else(|| general.realtime.greeting.clone()),
+        ..general.realtime.clone()
+    };
     CallCenterConfig {
         llm_model: text("llm_model", &general.llm_model),
         system_prompt: text("system_prompt", &general.system_prompt),
@@ -13,8 +23,9 @@ pub fn config_for(did: &DidConfig, general: &CallCenterConfig) -> CallCenterConf
         tts_model: text("tts_model", &general.tts_model),
         stt_model: text("stt_model", &general.stt_model),
         language: text("language", &general.language),
-        greeting: said(did, "greeting").map(str::to_owned).or_else(|| general.greeting.clone()),
+        greeting: greeting.clone().or_else(|| general.greeting.clone()),
         tts_speed: speed.unwrap_or(general.tts_speed),
+        realtime,
         ..general.clone()
     }
 }
@@ -24,7 +35,8 @@ pub fn config_for(did: &DidConfig, general: &CallCenterConfig) -> CallCenterConf
 /// # Errors
 /// What is expected instead.
 pub fn check(did: &DidConfig) -> Result<(), String> {
-    let keys = ["language", "speed", "greeting", "stt_model", "tts_model"];
+    let keys =
+        ["language", "speed", "greeting", "stt_model", "tts_model", "realtime_model", "realtime_voice"];
     let is_text = |key: &str| did.extra.get(key).is_none_or(|value| value.as_text().is_some());
     if let Some(key) = keys.into_iter().find(|key| !is_text(key)) {
         return Err(format!("{key}: expected text"));
@@ -61,6 +73,8 @@ mod tests {
     language: en
     speed: 1.50
     greeting: Hello!
+    realtime_model: rm
+    realtime_voice: rv
     other: [1]
   200: {user_id: a, language: '', speed: ~}
 ";
@@ -84,6 +98,12 @@ mod tests {
             language: "en".to_owned(),
             tts_speed: 1.5,
             greeting: Some("Hello!".to_owned()),
+            realtime: RealtimeConfig {
+                model: "rm".to_owned(),
+                voice: "rv".to_owned(),
+                greeting: Some("Hello!".to_owned()),
+                ..general.realtime.clone()
+            },
             ..general.clone()
         };
         assert_eq!(config("100"), expected);

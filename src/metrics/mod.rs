@@ -4,9 +4,11 @@
 //! operation; only what happens once a call or once a connection looks up a label or takes a lock. No label ever holds
 //! a number, a call id or anything else that a peer chose. Knows no actor and no socket.
 
+mod agent_streams;
 mod calls;
 mod clients;
 mod dids;
+mod gateway;
 mod media;
 mod shelf;
 mod sip;
@@ -21,9 +23,11 @@ use prometheus_client::{
 
 use self::shelf::Shelf;
 pub use self::{
+    agent_streams::{AgentStreamMetrics, BotMessage, ConnectFailure, OpenStream, StreamEnd},
     calls::{CallMetrics, LiveCall, Stage},
     clients::{ClientMetrics, CloseCause, Connection},
     dids::DidMetrics,
+    gateway::GatewayMetrics,
     media::{LegAccount, LegDrops, MediaMetrics, SETTLE_EVERY},
     shelf::Present,
     sip::SipMetrics,
@@ -42,8 +46,12 @@ pub struct Metrics {
     pub media: MediaMetrics,
     /// WebSocket clients.
     pub clients: ClientMetrics,
+    /// Bots that calls are connected to.
+    pub agent_streams: AgentStreamMetrics,
     /// The table of our own numbers.
     pub dids: DidMetrics,
+    /// Twilio's and Telnyx's streams.
+    pub gateway: GatewayMetrics,
     /// Recordings.
     pub recordings: RecordingMetrics,
     /// What a full queue cost.
@@ -83,6 +91,8 @@ pub struct DropMetrics {
     pub backlog: Counter,
     /// SIP events of a call that was still being made.
     pub sip_events: Counter,
+    /// Audio messages to a bot that does not read fast enough.
+    pub agent_stream: Counter,
     /// Audio messages of a provider's media stream to a call that does not keep up.
     pub media_stream: Counter,
 }
@@ -94,7 +104,9 @@ impl Metrics {
         let mut shelf = Shelf(&mut registry);
         let (calls, sip) = (CallMetrics::new(&mut shelf), SipMetrics::new(&mut shelf));
         let (media, clients) = (MediaMetrics::new(&mut shelf), ClientMetrics::new(&mut shelf));
+        let agent_streams = AgentStreamMetrics::new(&mut shelf);
         let dids = DidMetrics::new(&mut shelf);
+        let gateway = GatewayMetrics::new(&mut shelf);
         let recordings = RecordingMetrics {
             open: shelf.gauge("recordings_open", "Recordings that are being written"),
             started: shelf.counter("recordings", "Recordings that were begun"),
@@ -107,7 +119,19 @@ impl Metrics {
             "The relay's version",
             Info::new([("version", env!("CARGO_PKG_VERSION"))]),
         );
-        Self { calls, sip, media, clients, dids, recordings, drops, backlog, registry }
+        Self {
+            calls,
+            sip,
+            media,
+            clients,
+            agent_streams,
+            dids,
+            gateway,
+            recordings,
+            drops,
+            backlog,
+            registry,
+        }
     }
 
     /// The text that Prometheus reads (OpenMetrics 1.0).
@@ -142,6 +166,7 @@ impl DropMetrics {
             recorder,
             backlog,
             sip_events,
+            agent_stream,
             media_stream,
         ] = shelf.counters(
             "dropped",
@@ -156,6 +181,7 @@ impl DropMetrics {
                 "recorder",
                 "backlog",
                 "sip-events",
+                "agent-stream",
                 "media-stream",
             ],
         );
@@ -168,6 +194,7 @@ impl DropMetrics {
             recorder,
             backlog,
             sip_events,
+            agent_stream,
             media_stream,
         }
     }
@@ -207,6 +234,13 @@ pub(crate) mod tests {
         metrics.clients.refused(401);
         metrics.clients.command_refused(481);
         drop(metrics.clients.connected());
+        metrics.gateway.webhook("telnyx", "answered");
+        drop(metrics.gateway.connected());
+        metrics.gateway.refused("full");
+        drop(metrics.gateway.stream("telnyx"));
+        metrics.gateway.hangup("telnyx", "done");
+        metrics.agent_streams.failed(ConnectFailure::Timeout);
+        drop(metrics.agent_streams.opened(std::time::Instant::now()));
         metrics
     }
 

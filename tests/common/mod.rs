@@ -7,11 +7,14 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::print_stderr)]
 
 pub mod backend;
+pub mod bot;
 pub mod call_center;
+pub mod gateway;
 pub mod http;
 pub mod invariants;
 pub mod md5;
 pub mod pbx;
+pub mod python;
 pub mod recording;
 pub mod registrar;
 pub mod relay;
@@ -19,6 +22,7 @@ pub mod rtp_end;
 pub mod scenario;
 pub mod scene;
 pub mod script;
+pub mod sha1;
 pub mod sip_client;
 pub mod sip_proxy;
 pub mod sipp;

@@ -5,7 +5,7 @@ use std::{io, path::Path};
 use bytes::Bytes;
 use reqwest::multipart::{Form, Part};
 
-use super::{Api, DEFAULT_BASE_URL, SpeechError, Transcribe, Work};
+use super::{ANY_LANGUAGE, Api, DEFAULT_BASE_URL, SpeechError, Transcribe, Work};
 
 /// Speech to text by OpenAI, or by a server that speaks like it.
 #[derive(Debug, Clone)]
@@ -65,7 +65,7 @@ impl Transcribe for OpenAiStt {
                         .part("file", file)
                         .text("model", self.model.clone())
                         .text("response_format", "json");
-                    let known = Some(language).filter(|language| *language != AUTO);
+                    let known = Some(language).filter(|language| *language != ANY_LANGUAGE);
                     let form = known.map(str::to_owned).into_iter().fold(form, |f, l| f.text("language", l));
                     Ok(request.multipart(form))
                 })
@@ -77,6 +77,3 @@ impl Transcribe for OpenAiStt {
         })
     }
 }
-
-/// The language that the service is to find out itself.
-const AUTO: &str = "auto";
