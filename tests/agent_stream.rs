@@ -17,6 +17,7 @@ use base64::engine::general_purpose::STANDARD;
 use common::bot::{BotServer, BotStream, Heard, payload};
 use common::pbx::{Invite, Pbx, PbxCall};
 use common::relay::Relay;
+use common::temp::TempDir;
 use common::ws::{QUIET, WsClient};
 use common::{WAIT, eventually, free_ports, http, scene, sha1};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
@@ -606,6 +607,55 @@ fn call_that_a_client_places_has_a_bot_when_it_is_up() {
         })
     );
     end(call, stream);
+}
+
+#[test]
+fn number_may_have_a_bot_of_its_own_or_none() {
+    let (all, own) = (BotServer::start(), BotServer::start());
+    let dir = TempDir::new("numbers");
+    let dids = format!(
+        "dids:\n  '100': {{agent_stream_url: '{}'}}\n  '200': {{agent_stream_url: none}}\n  '300': {{user_id: x}}\n  \
+         '400': {{agent_stream_url: 'ws://elsewhere/'}}\n",
+        own.url("/own")
+    );
+    let file = dir.write("dids.yaml", dids).display().to_string();
+    let gateway = [("GATEWAY_ENABLE", "1"), ("GATEWAY_CONFIG", file.as_str())];
+    let pbx = Pbx::new();
+    let url = all.url("/all");
+    let relay = scene::start(&pbx, &[gateway[0], gateway[1], ("AGENT_STREAM_URL", &url)]);
+    let call = |relay: &Relay, to: &str| pbx.call(relay.sip(), Invite { to: to.into(), ..Invite::default() });
+    for (number, bot, target) in [("100", &own, "/own"), ("300", &all, "/all"), ("500", &all, "/all")] {
+        let call = call(&relay, number);
+        let (stream, start) = bot.expect_started();
+        assert_eq!(
+            (stream.target.as_str(), &start["start"]["customParameters"]["did"]),
+            (target, &json!(number))
+        );
+        end(call, stream);
+    }
+    call(&relay, "400").expect_bye();
+    expect_metric(&relay, r#"sip_relay_agent_streams_failed_total{reason="address"}"#, 1.0);
+    let mut none = call(&relay, "200");
+    none.rtp.next_packets(10);
+    none.bye();
+    assert_eq!((all.waiting(), own.waiting()), (0, 0), "a number without a bot");
+
+    // Without a bot for all, a call without one is for clients as ever: what happens is kept for the next of them.
+    let relay = scene::start(&pbx, &gateway);
+    let (with, mut without) = (call(&relay, "100"), call(&relay, "300"));
+    let (stream, _) = own.expect_started();
+    end(with, stream);
+    without.bye();
+    let mut ws = WsClient::connect(relay.ws(), "");
+    let (rings, up, over) = (format!("RING_ANS:{CALLER}##"), "CALL_ANS:", "BYE:");
+    let mut seen = Vec::new();
+    for _ in 0..6 {
+        seen.push(ws.expect(""));
+    }
+    for word in [rings.as_str(), up, over] {
+        assert_eq!(seen.iter().filter(|line| line.starts_with(word)).count(), 2, "{seen:?}");
+    }
+    assert_eq!((all.waiting(), own.waiting()), (0, 0));
 }
 
 #[test]

@@ -146,7 +146,7 @@ impl Relay {
             wire: wire.handle(),
             media: media.iter().map(Arbiter::handle).collect(),
         };
-        let (bots, streams) = start_agent_streams(config, bots_tls, &watch.metrics).unzip();
+        let (bots, streams) = start_agent_streams(config, bots_tls, gateway.as_ref(), &watch.metrics).unzip();
         let call = Arc::new(setup::call_settings(config));
         let stack = Stack {
             socket: sip_socket,
@@ -156,7 +156,9 @@ impl Relay {
             switchboard: setup::switchboard_settings(config, call.clone()),
             call,
             media: Arc::new(setup::media_settings(config)),
-            insider: streams.as_ref().map(AgentStreams::introduction),
+            insider: streams
+                .as_ref()
+                .map(|streams| AgentStreams::introduction(streams, config.agent_stream.url.is_some())),
             recorder: Some(start_recorder(&disk, &files, config, watch.metrics.clone())),
             metrics: watch.metrics.clone(),
             readiness: watch.readiness.clone(),
@@ -246,9 +248,11 @@ fn start_recorder(disk: &Arbiter, reading: &Arbiter, config: &Config, metrics: A
 fn start_agent_streams(
     config: &Config,
     tls: Option<Arc<rustls::ClientConfig>>,
+    gateway: Option<&Gateway>,
     metrics: &Arc<Metrics>,
 ) -> Option<(Vec<Arbiter>, Addr<AgentStreams>)> {
-    let settings = setup::agent_stream_settings(config, tls, metrics.clone())?;
+    let numbers = gateway.map(|gateway| gateway.dids.clone());
+    let settings = setup::agent_stream_settings(config, tls, numbers, metrics.clone())?;
     let arbiters: Vec<Arbiter> = (0..cores()).map(|_| Arbiter::new()).collect();
     let threads = arbiters.iter().map(Arbiter::handle).collect();
     Some((arbiters, AgentStreams::new(settings, threads).start()))

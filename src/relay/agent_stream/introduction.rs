@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 use model::call::Direction;
 
-use super::super::message::CallHandle;
+use super::super::message::{CallHandle, Invite};
 use crate::config::Secret;
 
 /// The custom parameters of one call. `ours`: the number that outbound calls come from, where one is known.
@@ -28,7 +28,7 @@ pub fn custom_parameters(
     let invite = call.invite.as_deref();
     let ours = ours.unwrap_or_default();
     let (from, to) = match call.direction {
-        Direction::Inbound => (call.phone.as_str(), invite.map_or(ours, |invite| user_of(&invite.to))),
+        Direction::Inbound => (call.phone.as_str(), invite.map_or(ours, called)),
         Direction::Outbound => (ours, call.phone.as_str()),
     };
     let sip_call_id = invite.map_or_else(|| call.id.to_sip_call_id(), |invite| invite.sip_call_id.clone());
@@ -46,6 +46,10 @@ pub fn custom_parameters(
     let headers = headers.map(|(name, value)| (format!("SipHeader_{name}"), value.clone()));
     let configured = configured.iter().map(|(name, value)| (name.clone(), value.expose().to_owned()));
     facts.chain(headers).chain(configured).collect()
+}
+
+fn called(invite: &Invite) -> &str {
+    invite.called.as_deref().unwrap_or_else(|| user_of(&invite.to))
 }
 
 /// The user part of a URI; all of it where it has none.

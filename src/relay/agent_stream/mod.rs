@@ -46,14 +46,19 @@ use super::{
 };
 use crate::{
     config::{Secret, StreamUrl},
+    gateway::DidRouter,
     metrics::{Metrics, OpenStream, StreamEnd},
 };
 
 /// What all streams of a relay have in common.
 #[derive(Debug)]
 pub struct AgentStreamSettings {
-    /// Where the bot is.
+    /// Where the bot is; `None`: only some numbers have one.
     pub url: Option<StreamUrl>,
+    /// Numbers that may have bots of their own.
+    pub numbers: Option<DidRouter>,
+    /// Whether these may be on another machine without TLS.
+    pub allow_plain: bool,
     /// Custom parameters of every call.
     pub parameters: Vec<(String, Secret)>,
     /// The account that the bot is told.
