@@ -248,6 +248,7 @@ fn is_signal(heard: &Heard) -> bool {
     }
 }
 
+#[allow(clippy::result_large_err, reason = "the type is the library's")]
 fn accept(tcp: TcpStream, reads: bool, feed: &Feed<BotStream>) {
     tcp.set_nodelay(true).unwrap();
     let stream = Shared::new(tcp);

@@ -19,7 +19,7 @@ pub fn with_packages(packages: &[&str]) -> Option<PathBuf> {
     }
     // Another test may be making it, too: each makes its own, the first to be ready wins.
     let fresh = kept.with_extension(format!("{}", std::process::id()));
-    let made = run(&mut Command::new(python).args(["-m", "venv"]).arg(&fresh)).and_then(|()| {
+    let made = run(Command::new(python).args(["-m", "venv"]).arg(&fresh)).and_then(|()| {
         let mut pip = Command::new(fresh.join("bin/python"));
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(packages);
         run(&mut pip)
