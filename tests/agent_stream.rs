@@ -659,6 +659,45 @@ fn number_may_have_a_bot_of_its_own_or_none() {
 }
 
 #[test]
+fn bot_may_hang_up_by_the_request_that_it_would_make_to_twilio() {
+    let account = "AC11111111111111111111111111111111";
+    let (relay, pbx, bot) = start(&[("TWILIO_ACCOUNT_SID", account), ("TWILIO_AUTH_TOKEN", "s3cret")]);
+    let mut call = pbx.call(relay.sip(), Invite::default());
+    let (mut stream, start) = bot.expect_started();
+    let call_sid = start["start"]["callSid"].as_str().unwrap();
+    let path = |account: &str, call: &str| format!("/2010-04-01/Accounts/{account}/Calls/{call}.json");
+    let good = format!("{account}:s3cret");
+    let post = |path: &str, user: Option<&str>, form: &str| {
+        let (status, body) = http::post_form(relay.ws(), path, user, form);
+        let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+        (status, body["code"].as_u64())
+    };
+    let (own, completed) = (path(account, call_sid), "Status=completed");
+    for user in [None, Some(""), Some("s3cret"), Some("AC2:s3cret"), Some(&*format!("{account}:guess"))] {
+        assert_eq!(post(&own, user, completed), (401, Some(20003)), "{user:?}");
+    }
+    assert_eq!(post(&path(account, "CA1"), Some(&good), completed), (404, Some(20404)));
+    assert_eq!(post(&path("AC2", call_sid), Some(&good), completed), (404, Some(20404)));
+    assert_eq!(post(&own, Some(&good), "Twiml=x"), (400, Some(20001)));
+    assert!(call.poll_request("BYE").is_none());
+
+    let (status, body) = http::post_form(relay.ws(), &own, Some(&good), completed);
+    assert_eq!(status, 200);
+    let expected = json!({"sid": call_sid, "account_sid": account, "status": "completed"});
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&body).unwrap(), expected);
+    call.expect_bye();
+    stream.expect("stop");
+    stream.expect_closed(Some(1000));
+    expect_ended(&relay, "agent-hangup", "agent");
+    expect_metric(&relay, "sip_relay_agent_streams", 0.0);
+    assert_eq!(post(&own, Some(&good), completed), (404, Some(20404)), "the call is over");
+
+    // Without a token nobody may.
+    let (relay, ..) = self::start(&[]);
+    assert_eq!(http::post_form(relay.ws(), &own, Some(&good), completed).0, 426);
+}
+
+#[test]
 fn stopping_relay_says_stop_to_its_bots() {
     let (relay, pbx, bot) = start(&[]);
     let mut call = pbx.call(relay.sip(), Invite::default());

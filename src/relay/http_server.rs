@@ -16,7 +16,9 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tracing::debug;
 
 use super::{
-    StartError, cores,
+    StartError,
+    agent_stream::RestApi,
+    cores,
     http::{self, HttpState, Slots},
     switchboard::Switchboard,
     ws_client::{ClientSettings, SwitchboardPort},
@@ -35,6 +37,7 @@ pub fn start_http(
     switchboard: &Addr<Switchboard>,
     watch: Watch,
     gateway: Option<Gateway>,
+    bots: Option<RestApi>,
 ) -> ServerHandle {
     let clients = ClientSettings {
         mode: config.ws.mode,
@@ -62,6 +65,7 @@ pub fn start_http(
         };
         let app = App::new().app_data(web::Data::new(state)).configure(routes(watch.clone()));
         let app = app.configure(|app| gateway.iter().for_each(|gateway| gateway.configure(app)));
+        let app = app.configure(|app| bots.iter().for_each(|bots| bots.configure(app)));
         app.default_service(web::to(http::serve))
     });
     let server = server.workers(cores()).disable_signals().tcp_nodelay(true).on_connect(|connection, _| {

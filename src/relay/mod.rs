@@ -39,7 +39,7 @@ use tracing::{debug, info, warn};
 
 pub(crate) use self::random::{random_u64, seed, uuid4};
 use self::{
-    agent_stream::{AgentStreams, Join},
+    agent_stream::{AgentStreams, Join, RestApi},
     http_server::{bind_http, start_http},
     message::{Census, CensusRequest, Shutdown},
     reader::Reader,
@@ -146,7 +146,7 @@ impl Relay {
             wire: wire.handle(),
             media: media.iter().map(Arbiter::handle).collect(),
         };
-        let (bots, streams) = start_agent_streams(config, bots_tls, gateway.as_ref(), &watch.metrics).unzip();
+        let bots = start_agent_streams(config, bots_tls, gateway.as_ref(), &watch.metrics);
         let call = Arc::new(setup::call_settings(config));
         let stack = Stack {
             socket: sip_socket,
@@ -156,18 +156,19 @@ impl Relay {
             switchboard: setup::switchboard_settings(config, call.clone()),
             call,
             media: Arc::new(setup::media_settings(config)),
-            insider: streams
+            insider: bots
                 .as_ref()
-                .map(|streams| AgentStreams::introduction(streams, config.agent_stream.url.is_some())),
+                .map(|bots| AgentStreams::introduction(&bots.streams, config.agent_stream.url.is_some())),
             recorder: Some(start_recorder(&disk, &files, config, watch.metrics.clone())),
             metrics: watch.metrics.clone(),
             readiness: watch.readiness.clone(),
         };
         let switchboard = stack.start(&threads);
-        if let Some(streams) = streams {
-            streams.do_send(Join(switchboard.clone().recipient()));
+        if let Some(bots) = &bots {
+            bots.streams.do_send(Join(switchboard.clone().recipient()));
         }
-        let server = start_http(config, http_socket, tls, &switchboard, watch, gateway);
+        let rest_api = bots.as_ref().and_then(|bots| bots.rest_api.clone());
+        let server = start_http(config, http_socket, tls, &switchboard, watch, gateway, rest_api);
 
         info!("SIP Server started on {sip_address}");
         info!("WebSocket Server started on {ws_address}");
@@ -177,7 +178,11 @@ impl Relay {
         if test_line.is_some() {
             TestLine::banner(ws_address, config.ws.tls.is_some()).iter().for_each(|line| info!("{line}"));
         }
-        let arbiters = media.into_iter().chain(bots.into_iter().flatten()).chain([wire, disk]).collect();
+        let arbiters = media
+            .into_iter()
+            .chain(bots.into_iter().flat_map(|bots| bots.arbiters))
+            .chain([wire, disk])
+            .collect();
         Ok(Self { switchboard, server, arbiters, files, test_line, sip_address, ws_address })
     }
 
@@ -244,18 +249,26 @@ fn start_recorder(disk: &Arbiter, reading: &Arbiter, config: &Config, metrics: A
     }
 }
 
+/// What calls with bots need.
+struct Bots {
+    streams: Addr<AgentStreams>,
+    arbiters: Vec<Arbiter>,
+    rest_api: Option<RestApi>,
+}
+
 /// Bots have threads of their own: one that floods us delays no other call's audio.
 fn start_agent_streams(
     config: &Config,
     tls: Option<Arc<rustls::ClientConfig>>,
     gateway: Option<&Gateway>,
     metrics: &Arc<Metrics>,
-) -> Option<(Vec<Arbiter>, Addr<AgentStreams>)> {
+) -> Option<Bots> {
     let numbers = gateway.map(|gateway| gateway.dids.clone());
     let settings = setup::agent_stream_settings(config, tls, numbers, metrics.clone())?;
     let arbiters: Vec<Arbiter> = (0..cores()).map(|_| Arbiter::new()).collect();
     let threads = arbiters.iter().map(Arbiter::handle).collect();
-    Some((arbiters, AgentStreams::new(settings, threads).start()))
+    let rest_api = settings.rest_api();
+    Some(Bots { streams: AgentStreams::new(settings, threads).start(), arbiters, rest_api })
 }
 
 fn start_test_line(config: &Config) -> std_io::Result<Option<TestLine>> {

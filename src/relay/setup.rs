@@ -6,7 +6,7 @@ use rustls::ClientConfig;
 use sip::{AuthServer, EndpointConfig, Reliable, SessionTimer};
 
 use super::{
-    agent_stream::AgentStreamSettings,
+    agent_stream::{AgentStreamSettings, BotCalls},
     call::CallSettings,
     rtp_session::{Attention, Hearing, MediaSettings},
     sip_listener::{Door, Peers, Trunk},
@@ -119,6 +119,7 @@ pub fn agent_stream_settings(
         parameters: stream.parameters.clone(),
         account_sid: twilio.account_sid.clone().unwrap_or_else(|| NO_ACCOUNT.to_owned()),
         auth_token: twilio.auth_token.clone(),
+        calls: BotCalls::default(),
         our_number: config.sip.username.clone(),
         metrics,
     })
