@@ -35,6 +35,11 @@ pub struct GatewaySettings {
     pub handler: GatewayHandler,
     /// The YAML file: the table of numbers, and settings; `GATEWAY_CONFIG`.
     pub config: PathBuf,
+    /// Media sockets at once; `GATEWAY_MAX_STREAMS`.
+    pub max_streams: usize,
+    /// Whether a stream must show the token of its webhook; `None` = as soon as anything is there to protect.
+    /// `GATEWAY_STREAM_TOKEN`.
+    pub stream_token: Option<bool>,
     /// The server and the accounts.
     pub sip: SipConfig,
     /// What `${NAME}` means in that file: the process environment, else `.env`.
@@ -192,9 +197,18 @@ pub(super) fn read(reader: &mut Reader<'_>, cwd: &Path, level: Level) -> Gateway
         enabled: reader.read("GATEWAY_ENABLE", parse::flag),
         handler: reader.read("GATEWAY_HANDLER", handler),
         config: config_path(reader, cwd),
+        max_streams: reader.read("GATEWAY_MAX_STREAMS", parse::count(1..=100_000)),
+        stream_token: reader.read("GATEWAY_STREAM_TOKEN", stream_token),
         sip: read_server(reader, level),
         variables: Variables::of_process().or(reader.sources.file.clone()),
     }
+}
+
+fn stream_token(text: &str) -> Parsed<Option<bool>> {
+    if text == "auto" {
+        return Ok(None);
+    }
+    parse::flag(text).map(Some).map_err(|_| "expected auto, 1 or 0".to_owned())
 }
 
 fn config_path(reader: &mut Reader<'_>, cwd: &Path) -> PathBuf {

@@ -14,6 +14,7 @@ mod net;
 mod number_pattern;
 mod parse;
 mod peers;
+mod realtime;
 mod secret;
 mod settings;
 mod source;
@@ -37,6 +38,7 @@ pub use self::{
     gateway::{GatewayHandler, GatewaySettings, LoadedVoiceServer},
     number_pattern::NumberPattern,
     peers::PeerNet,
+    realtime::RealtimeConfig,
     secret::Secret,
     settings::{SETTINGS, Setting},
 };

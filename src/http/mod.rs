@@ -3,6 +3,7 @@
 //! In: GET and HEAD requests. Out: JSON and text. Every path that is no route here becomes a WebSocket, which is not
 //! this module's business. Knows no actor: it reads what the actors have written down.
 
+mod connection;
 mod readiness;
 mod token;
 
@@ -19,6 +20,7 @@ use actix_web::{
 };
 
 pub use self::{
+    connection::bounded_connection,
     readiness::{Part, Readiness, Up},
     token::shows_token,
 };

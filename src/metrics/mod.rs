@@ -8,6 +8,7 @@ mod agent_streams;
 mod calls;
 mod clients;
 mod dids;
+mod gateway;
 mod media;
 mod shelf;
 mod sip;
@@ -26,6 +27,7 @@ pub use self::{
     calls::{CallMetrics, LiveCall, Stage},
     clients::{ClientMetrics, CloseCause, Connection},
     dids::DidMetrics,
+    gateway::GatewayMetrics,
     media::{LegAccount, LegDrops, MediaMetrics, SETTLE_EVERY},
     shelf::Present,
     sip::SipMetrics,
@@ -48,6 +50,8 @@ pub struct Metrics {
     pub agent_streams: AgentStreamMetrics,
     /// The table of our own numbers.
     pub dids: DidMetrics,
+    /// Twilio's and Telnyx's streams.
+    pub gateway: GatewayMetrics,
     /// Recordings.
     pub recordings: RecordingMetrics,
     /// What a full queue cost.
@@ -102,6 +106,7 @@ impl Metrics {
         let (media, clients) = (MediaMetrics::new(&mut shelf), ClientMetrics::new(&mut shelf));
         let agent_streams = AgentStreamMetrics::new(&mut shelf);
         let dids = DidMetrics::new(&mut shelf);
+        let gateway = GatewayMetrics::new(&mut shelf);
         let recordings = RecordingMetrics {
             open: shelf.gauge("recordings_open", "Recordings that are being written"),
             started: shelf.counter("recordings", "Recordings that were begun"),
@@ -114,7 +119,19 @@ impl Metrics {
             "The relay's version",
             Info::new([("version", env!("CARGO_PKG_VERSION"))]),
         );
-        Self { calls, sip, media, clients, agent_streams, dids, recordings, drops, backlog, registry }
+        Self {
+            calls,
+            sip,
+            media,
+            clients,
+            agent_streams,
+            dids,
+            gateway,
+            recordings,
+            drops,
+            backlog,
+            registry,
+        }
     }
 
     /// The text that Prometheus reads (OpenMetrics 1.0).
@@ -217,6 +234,11 @@ pub(crate) mod tests {
         metrics.clients.refused(401);
         metrics.clients.command_refused(481);
         drop(metrics.clients.connected());
+        metrics.gateway.webhook("telnyx", "answered");
+        drop(metrics.gateway.connected());
+        metrics.gateway.refused("full");
+        drop(metrics.gateway.stream("telnyx"));
+        metrics.gateway.hangup("telnyx", "done");
         metrics.agent_streams.failed(ConnectFailure::Timeout);
         drop(metrics.agent_streams.opened(std::time::Instant::now()));
         metrics

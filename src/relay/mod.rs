@@ -23,7 +23,8 @@ pub(crate) mod testing;
 mod tls;
 mod ws_client;
 
-pub(crate) use ws_client::SUBPROTOCOL;
+pub(crate) use http::{Slot, Slots};
+pub(crate) use ws_client::{SUBPROTOCOL, outbox, socket};
 
 use std::{
     io as std_io,
@@ -60,6 +61,7 @@ use crate::{
 pub struct Relay {
     switchboard: Addr<Switchboard>,
     server: ServerHandle,
+    gateway: Option<Gateway>,
     arbiters: Vec<Arbiter>,
     /// Of the reader: it may be busy with a file that nobody will hear.
     files: Arbiter,
@@ -164,11 +166,13 @@ impl Relay {
             readiness: watch.readiness.clone(),
         };
         let switchboard = stack.start(&threads);
+        let gateway =
+            gateway.map(|gateway| gateway.with_relay(switchboard.clone().recipient(), watch.token.clone()));
         if let Some(bots) = &bots {
             bots.streams.do_send(Join(switchboard.clone().recipient()));
         }
         let rest_api = bots.as_ref().and_then(|bots| bots.rest_api.clone());
-        let server = start_http(config, http_socket, tls, &switchboard, watch, gateway, rest_api);
+        let server = start_http(config, http_socket, tls, &switchboard, watch, gateway.clone(), rest_api);
 
         info!("SIP Server started on {sip_address}");
         info!("WebSocket Server started on {ws_address}");
@@ -183,7 +187,7 @@ impl Relay {
             .chain(bots.into_iter().flat_map(|bots| bots.arbiters))
             .chain([wire, disk])
             .collect();
-        Ok(Self { switchboard, server, arbiters, files, test_line, sip_address, ws_address })
+        Ok(Self { switchboard, server, gateway, arbiters, files, test_line, sip_address, ws_address })
     }
 
     /// Where SIP is spoken.
@@ -203,7 +207,15 @@ impl Relay {
 
     /// Ends every call, tells every client, completes every recording, and returns when that is done, or after 4 s.
     pub async fn stop(self) {
-        let ended = tokio::time::timeout(STOP_DEADLINE, self.switchboard.send(Shutdown)).await;
+        let stopping = async {
+            let stopped = self.switchboard.send(Shutdown).await;
+            // Now it has hung up on its own; who answers to nobody but the gateway follows.
+            if let Some(gateway) = &self.gateway {
+                gateway.stop().await;
+            }
+            stopped
+        };
+        let ended = tokio::time::timeout(STOP_DEADLINE, stopping).await;
         if ended.is_err() {
             warn!("not everything ended in time");
         }

@@ -1,6 +1,9 @@
 //! `BotServer` is a bot for Twilio Media Streams that a test writes: it accepts WebSockets, keeps every message with its time,
 //! and says what the test says.
 
+// The error of the handshake's callback is the library's.
+#![allow(clippy::result_large_err)]
+
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -248,7 +251,6 @@ fn is_signal(heard: &Heard) -> bool {
     }
 }
 
-#[allow(clippy::result_large_err, reason = "the type is the library's")]
 fn accept(tcp: TcpStream, reads: bool, feed: &Feed<BotStream>) {
     tcp.set_nodelay(true).unwrap();
     let stream = Shared::new(tcp);

@@ -9,6 +9,7 @@
 pub mod backend;
 pub mod bot;
 pub mod call_center;
+pub mod gateway;
 pub mod http;
 pub mod invariants;
 pub mod md5;
