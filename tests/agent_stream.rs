@@ -15,10 +15,11 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use common::bot::{BotServer, BotStream, Heard, payload};
+use common::gateway::{self, Caller};
 use common::pbx::{Invite, Pbx, PbxCall};
 use common::relay::Relay;
 use common::temp::TempDir;
-use common::ws::{QUIET, WsClient};
+use common::ws::{QUIET, WsClient, bytes, samples};
 use common::{WAIT, eventually, free_ports, http, scene, sha1};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use serde_json::json;
@@ -607,6 +608,54 @@ fn call_that_a_client_places_has_a_bot_when_it_is_up() {
         })
     );
     end(call, stream);
+}
+
+#[test]
+fn call_that_telnyx_brings_has_a_bot_that_knows_twilio_alone() {
+    let bot = BotServer::start();
+    let dir = TempDir::new("numbers");
+    let file = dir.write("dids.yaml", "dids: {}\n").display().to_string();
+    let url = bot.url("/");
+    let relay = Relay::start(&[
+        ("GATEWAY_ENABLE", "1"),
+        ("GATEWAY_HANDLER", "relay"),
+        ("GATEWAY_CONFIG", &file),
+        ("AGENT_STREAM_URL", &url),
+    ]);
+    let mut caller = Caller::telnyx(relay.ws());
+    let (mut stream, start) = bot.expect_started();
+    let parameters = &start["start"]["customParameters"];
+    assert_eq!(
+        (&parameters["caller_id"], &parameters["To"]),
+        (&json!(gateway::CALLER), &json!(gateway::DID))
+    );
+
+    // Telnyx sends and takes L16 at 16 kHz.
+    let mut voice = tone::Sine::new(440.0, 16_000, 8000);
+    let begin = Instant::now();
+    for n in 0..50 {
+        common::rtp_end::pace(begin + Duration::from_millis(20 * n));
+        caller.media(&bytes(&voice.samples(320)));
+    }
+    stream.expect_media(60);
+    let heard: Vec<u8> = stream.audio().into_iter().skip_while(|&byte| byte == SILENCE).take(6400).collect();
+    assert!(tone::is_tone(&g711::decode_ulaw(&heard), 8000, 440.0, 1.0), "{} bytes", heard.len());
+
+    stream.send_media(&g711::encode_ulaw(&tone::tone(600.0, 8000, 1000)));
+    let mut said = Vec::new();
+    while said.len() < 40 * 320 {
+        let message = caller.next();
+        if message["event"] == "media" {
+            let pcm = samples(&gateway::payload(&message));
+            said.extend(Some(pcm).filter(|pcm| tone::rms(pcm) > 1000.0).into_iter().flatten());
+        }
+    }
+    assert!(tone::is_tone(&said, 16_000, 600.0, 1.0), "the bot is heard");
+    caller.event("dtmf", json!({"dtmf": {"digit": "7"}}));
+    assert_eq!(stream.expect("dtmf")["dtmf"]["digit"], "7");
+    caller.stop();
+    stream.expect("stop");
+    stream.expect_closed(Some(1000));
 }
 
 #[test]

@@ -9,6 +9,7 @@
 //! | `direction` | `inbound`, `outbound` |
 //! | `sip_call_id` | the Call-ID |
 //! | `SipHeader_X-...` | each `X-` header of the INVITE; Twilio's name for them |
+//! | any | of a call that is a provider's stream, its custom parameters |
 //!
 //! Those of the configuration win, so that a bot can be told what it expects.
 
@@ -43,9 +44,15 @@ pub fn custom_parameters(
     let headers = invite.map_or(&[][..], |invite| &invite.headers);
     let headers = headers.iter().take(MAX_HEADERS);
     let facts = facts.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let headers = headers.map(|(name, value)| (format!("SipHeader_{name}"), value.clone()));
+    let headers = headers.map(|(name, value)| (name_for_bot(name), value.clone()));
     let configured = configured.iter().map(|(name, value)| (name.clone(), value.expose().to_owned()));
-    facts.chain(headers).chain(configured).collect()
+    headers.chain(facts).chain(configured).collect()
+}
+
+/// A header is named as Twilio does; a parameter of a provider's stream keeps its name.
+fn name_for_bot(name: &str) -> String {
+    let is_header = name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-"));
+    if is_header { format!("SipHeader_{name}") } else { name.to_owned() }
 }
 
 fn called(invite: &Invite) -> &str {
@@ -65,6 +72,12 @@ const MAX_HEADERS: usize = 100;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn headers_have_twilios_names_and_parameters_their_own() {
+        let named = ["X-Room", "x-room", "tenant", "X"].map(name_for_bot);
+        assert_eq!(named, ["SipHeader_X-Room", "SipHeader_x-room", "tenant", "X"]);
+    }
 
     #[test]
     fn called_number_is_the_user_of_the_uri() {
