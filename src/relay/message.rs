@@ -775,6 +775,9 @@ pub struct Connect {
     pub session: Option<SessionClaim>,
     /// What a program of this process wants besides.
     pub inside: Option<Insider>,
+    /// It hears of calls, and does not count as one who may talk in all of them: as if it were not there, what happens is
+    /// kept for the next client, and the last one may go.
+    pub beside: bool,
 }
 
 /// What a program of this process hears that no WebSocket client does.
