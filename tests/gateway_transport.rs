@@ -31,10 +31,8 @@ fn mark_resolves_when_the_provider_says_that_it_was_reached_and_not_before() {
         [(Caller::telnyx as fn(_) -> _, ("stream_id", "stream-1")), (Caller::twilio, ("streamSid", "MZ1"))]
     {
         let (_gateway, mut caller, call) = call(open);
-        let mut mark = run(async {
-            call.transport.send_audio(vec![0; 1280]).await.unwrap();
-            call.transport.send_mark("u1").await.unwrap()
-        });
+        run(call.transport.send_audio(vec![0; 1280])).unwrap();
+        let mut mark = run(call.transport.send_mark("u1")).unwrap();
         caller.hear(2);
         let message = caller.expect("mark");
         assert_eq!(message["mark"], json!({"name": "u1"}));
