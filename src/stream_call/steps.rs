@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use regex_lite::Regex;
+use stream::signature::twilio;
 
 /// What `/health` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,10 +53,18 @@ pub(super) async fn health(url: &str) -> Result<Health, RequestError> {
     Ok(Health { status: text("status"), dids: text("dids"), ollama: text("ollama") })
 }
 
-/// Tells the gateway of a call.
-pub(super) async fn webhook(url: &str, form: &[(&str, &str)]) -> Result<Answer, RequestError> {
+/// Tells the gateway of a call, with Twilio's signature if there is one.
+pub(super) async fn webhook(
+    url: &str,
+    form: &[(&str, &str)],
+    signature: Option<String>,
+) -> Result<Answer, RequestError> {
     let unreachable = |source| RequestError::Unreachable { url: url.to_owned(), source };
-    let response = client().map_err(unreachable)?.post(url).form(form).send().await.map_err(unreachable)?;
+    let mut request = client().map_err(unreachable)?.post(url).form(form);
+    if let Some(signature) = signature {
+        request = request.header(twilio::HEADER, signature);
+    }
+    let response = request.send().await.map_err(unreachable)?;
     let content_type = response.headers().get(reqwest::header::CONTENT_TYPE);
     Ok(Answer {
         status: response.status().as_u16(),
