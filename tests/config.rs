@@ -12,11 +12,16 @@ use std::{
     time::Duration,
 };
 
-use model::{audio::Codec, mode::Mode};
-use sip_relay::config::{
-    AgentKind, AnswerMode, Config, ConversationMode, LoadError, Loaded, LoadedCallCenter, LostAction,
-    SETTINGS,
+use model::{
+    audio::Codec,
+    mode::{AgentCodec, Mode},
 };
+use sip_relay::call_center::realtime::{self, Eagerness, NoiseReduction, TurnDetection};
+use sip_relay::config::{
+    AgentKind, AnswerMode, Config, ConversationMode, GatewayHandler, LoadError, Loaded, LoadedCallCenter,
+    LostAction, SETTINGS,
+};
+use sip_relay::gateway::L16Endian;
 
 /// Name, a value that is not the default, what else must be set for it, and whether a configuration has taken it.
 type Case = (&'static str, &'static str, &'static [(&'static str, &'static str)], fn(&Config) -> bool);
@@ -95,6 +100,33 @@ const CASES: &[Case] = &[
             && c.files.greeting == Path::new("/srv/out/transcode/greeting.wav")
     }),
     ("GREETING_FILE", "/srv/hi.wav", &[], |c| c.files.greeting == Path::new("/srv/hi.wav")),
+    ("GATEWAY_ENABLE", "1", &[("GATEWAY_CONFIG", "/srv/none.yaml")], |c| c.gateway.enabled),
+    ("GATEWAY_HANDLER", "relay", &[], |c| c.gateway.handler == GatewayHandler::Relay),
+    ("GATEWAY_CONFIG", "/srv/dids.yaml", &[], |c| c.gateway.config == Path::new("/srv/dids.yaml")),
+    ("GATEWAY_MAX_STREAMS", "7", &[], |c| c.gateway.max_streams == 7),
+    ("GATEWAY_STREAM_TOKEN", "1", &[], |c| c.gateway.stream_token == Some(true)),
+    ("GATEWAY_HOST", "0.0.0.0", &[], |c| c.gateway.sip.server_host == Ipv4Addr::UNSPECIFIED),
+    ("SIP_SERVER_PORT", "9999", &[], |c| c.gateway.sip.server_port == 9999),
+    ("SIP_PUBLIC_WS_URL", "wss://voice.example.com/sip/media-stream", &[], |c| {
+        c.gateway.sip.public_ws_url.as_deref() == Some("wss://voice.example.com/sip/media-stream")
+    }),
+    ("GATEWAY_PROVIDER", "twilio", &[], |c| c.gateway.sip.provider == "twilio"),
+    ("TELNYX_API_KEY", "KEY1", &[], |c| {
+        c.gateway.sip.provider_config.telnyx.api_key.as_ref().is_some_and(|key| key.expose() == "KEY1")
+    }),
+    ("TELNYX_PUBLIC_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", &[], |c| {
+        c.gateway.sip.provider_config.telnyx.public_key.is_some_and(|key| key[..3] == [0, 1, 2])
+    }),
+    ("TELNYX_APP_ID", "0123", &[], |c| {
+        c.gateway.sip.provider_config.telnyx.app_id.as_deref() == Some("0123")
+    }),
+    ("TELNYX_L16_ENDIAN", "big", &[], |c| c.gateway.sip.provider_config.telnyx.l16_endian == L16Endian::Big),
+    ("TWILIO_ACCOUNT_SID", "AC1", &[], |c| {
+        c.gateway.sip.provider_config.twilio.account_sid.as_deref() == Some("AC1")
+    }),
+    ("TWILIO_AUTH_TOKEN", "t", &[], |c| {
+        c.gateway.sip.provider_config.twilio.auth_token.as_ref().is_some_and(|token| token.expose() == "t")
+    }),
     ("WS_URL", "wss://relay.example:8443/", &[], |c| c.call_center.ws_url == "wss://relay.example:8443"),
     ("OPENAI_API_BASE", "http://127.0.0.1:1/v1/", &[("OPENAI_BASE_URL", "http://127.0.0.1:2/v1")], |c| {
         c.call_center.services.stt == "http://127.0.0.1:1/v1"
@@ -112,6 +144,10 @@ const CASES: &[Case] = &[
     ("OPENAI_TTS_BASE_URL", "http://127.0.0.1:3", &[], |c| {
         c.call_center.services.tts == "http://127.0.0.1:3"
     }),
+    ("OPENAI_REALTIME_URL", "wss://x.example/realtime?v=1", &[], |c| {
+        c.call_center.realtime.address() == "wss://x.example/realtime?v=1&model=gpt-realtime"
+    }),
+    ("CALL_CENTER_MODE", "realtime", &[], |c| c.call_center.mode == ConversationMode::Realtime),
     ("CALL_CENTER_MODE", "buffer", &[], |c| c.call_center.mode == ConversationMode::Buffer),
     ("CALL_CENTER_TOOLS", "hang_up, transfer", &[], |c| c.call_center.tools == ["hang_up", "transfer"]),
     ("CALL_CENTER_SILENCE_SECONDS", "0", &[], |c| c.call_center.silence.is_none()),
@@ -129,6 +165,32 @@ const CASES: &[Case] = &[
     ("CALL_CENTER_TTS_VOICE", "nova", &[], |c| c.call_center.tts_voice == "nova"),
     ("CALL_CENTER_TTS_SPEED", "4", &[], |c| c.call_center.tts_speed == 4.0),
     ("CALL_CENTER_VAD", "1", &[], |c| c.call_center.vad),
+    ("CALL_CENTER_REALTIME_MODEL", "a b", &[("OPENAI_API_BASE", "http://127.0.0.1:1/v1")], |c| {
+        c.call_center.realtime.address() == "ws://127.0.0.1:1/v1/realtime?model=a%20b"
+    }),
+    ("CALL_CENTER_REALTIME_VOICE", "cedar", &[], |c| c.call_center.realtime.voice == "cedar"),
+    ("CALL_CENTER_REALTIME_TURN_DETECTION", "semantic_vad", &[], |c| {
+        c.call_center.realtime.turn_detection == TurnDetection::Semantic(Eagerness::Auto)
+    }),
+    (
+        "CALL_CENTER_REALTIME_EAGERNESS",
+        "low",
+        &[("CALL_CENTER_REALTIME_TURN_DETECTION", "semantic_vad")],
+        |c| c.call_center.realtime.turn_detection == TurnDetection::Semantic(Eagerness::Low),
+    ),
+    ("CALL_CENTER_REALTIME_CODEC", "pcma", &[], |c| c.call_center.realtime.codec == AgentCodec::Pcma),
+    ("CALL_CENTER_REALTIME_NOISE_REDUCTION", "near_field", &[], |c| {
+        c.call_center.realtime.noise_reduction == Some(NoiseReduction::NearField)
+    }),
+    ("CALL_CENTER_REALTIME_GREETING", "Good day.", &[], |c| {
+        c.call_center.realtime.greeting.as_deref() == Some("Good day.")
+    }),
+    ("CALL_CENTER_REALTIME_ROLL_OVER_MINUTES", "0.5", &[], |c| {
+        c.call_center.realtime.roll_over == Duration::from_secs(30)
+    }),
+    ("CALL_CENTER_REALTIME_LOST_ACTION", "keep", &[], |c| {
+        c.call_center.realtime.lost_action == realtime::LostAction::Keep
+    }),
     ("CALL_CENTER_RECONNECT", "0", &[], |c| !c.call_center.reconnect),
     ("CALL_CENTER_LOG_FILE", "/srv/c.log", &[], |c| c.call_center.log_file == Path::new("/srv/c.log")),
     ("LOG_LEVEL", "warning", &[], |c| c.log.level == tracing::Level::WARN),
@@ -206,6 +268,7 @@ fn configuration_for_tests_differs_from_the_defaults_in_ports_and_folders_only()
     expected.log.file = folder.join("sip_server.log");
     expected.call_center.log_file = folder.join("call_center.log");
     expected.call_center.ws_url = "ws://127.0.0.1:0".to_owned();
+    expected.gateway.config = folder.join("sip_config.yaml");
     expected.files.recording_dir = folder.join("recording");
     expected.files.output_dir = folder.join("output");
     expected.files.greeting = folder.join("output/transcode/greeting.wav");
@@ -476,7 +539,14 @@ fn call_center_finds_the_relay_by_the_relays_own_settings() {
         ("WS_URL", "http://x"),
         ("WS_URL", "ws://x/?mode=multi"),
         ("OPENAI_API_BASE", "api.openai.com"),
-        ("CALL_CENTER_MODE", "realtime"),
+        ("CALL_CENTER_MODE", "duplex"),
+        ("OPENAI_REALTIME_URL", "https://api.openai.com/v1/realtime"),
+        ("CALL_CENTER_REALTIME_TURN_DETECTION", "vad"),
+        ("CALL_CENTER_REALTIME_EAGERNESS", "very"),
+        ("CALL_CENTER_REALTIME_CODEC", "pcm"),
+        ("CALL_CENTER_REALTIME_NOISE_REDUCTION", "on"),
+        ("CALL_CENTER_REALTIME_ROLL_OVER_MINUTES", "57"),
+        ("CALL_CENTER_REALTIME_LOST_ACTION", "play:x"),
         ("CALL_CENTER_TOOLS", "hang_up,shell"),
         ("CALL_CENTER_TTS_SPEED", "4.01"),
         ("CALL_CENTER_BUFFER_SIZE", "4"),

@@ -12,12 +12,14 @@ use std::{
 };
 
 use clap::Parser;
+use model::mode::AgentCodec;
 use tokio_tungstenite::tungstenite::http::Uri;
 
 use super::{
     ConfigErrors, LoadError, LogConfig, Secret, cli,
     load::{Reader, absolute},
     parse::{self, Parsed},
+    realtime::{self, RealtimeConfig},
     source::{self, Sources},
 };
 use crate::call_center::conversation::TOOLS;
@@ -29,7 +31,7 @@ pub struct CallCenterConfig {
     pub ws_url: String,
     /// Whether to connect again when the connection is lost; `CALL_CENTER_RECONNECT`.
     pub reconnect: bool,
-    /// Whether it takes turns or answers buffers; `CALL_CENTER_MODE`.
+    /// Whether it takes turns, talks by the Realtime API, or answers buffers; `CALL_CENTER_MODE`.
     pub mode: ConversationMode,
     /// Names of what the chat model may do besides talking; `CALL_CENTER_TOOLS`.
     pub tools: Vec<String>,
@@ -61,6 +63,8 @@ pub struct CallCenterConfig {
     pub tts_speed: f64,
     /// Where the services are.
     pub services: Services,
+    /// How it talks by the Realtime API.
+    pub realtime: RealtimeConfig,
     /// The log file, begun anew with each start; `CALL_CENTER_LOG_FILE`.
     pub log_file: PathBuf,
 }
@@ -70,6 +74,8 @@ pub struct CallCenterConfig {
 pub enum ConversationMode {
     /// When they have finished, and they may interrupt. Needs a relay with multi mode.
     Turns,
+    /// By a model that hears and speaks, and they may interrupt. Needs a relay with multi mode.
+    Realtime,
     /// So many packets at a time.
     Buffer,
 }
@@ -150,7 +156,7 @@ impl LoadedCallCenter {
         let command_line = cli::values(&cli.set, &flags, &mut problems);
         let env_file = cwd.join(cli.env_file.as_deref().unwrap_or(Path::new(".env")));
         let file = source::read_env_file(&env_file, cli.env_file.is_some(), &mut problems);
-        let sources = Sources { command_line, environment: &env, file };
+        let sources = Sources { command_line, environment: &env, file, yaml: BTreeMap::new() };
         let mut reader = Reader { problems, ..Reader::new(&sources) };
         let config = read(&mut reader, cwd);
         let loaded = Self {
@@ -170,10 +176,25 @@ impl LoadedCallCenter {
     }
 }
 
+impl LoadedCallCenter {
+    /// What the connection to the relay carries: PCM, but for agents that pass G.711 through.
+    pub fn codec(&self) -> AgentCodec {
+        match self.config.mode {
+            ConversationMode::Realtime if self.agent.is_none() => self.config.realtime.codec,
+            _ => AgentCodec::Pcm,
+        }
+    }
+}
+
 impl CallCenterConfig {
     /// The documented defaults.
     pub fn documented(log_file: PathBuf) -> Self {
-        let none = Sources { command_line: BTreeMap::new(), environment: &|_| None, file: BTreeMap::new() };
+        let none = Sources {
+            command_line: BTreeMap::new(),
+            environment: &|_| None,
+            file: BTreeMap::new(),
+            yaml: BTreeMap::new(),
+        };
         Self { log_file, ..read(&mut Reader::new(&none), Path::new("")) }
     }
 }
@@ -212,6 +233,7 @@ pub(super) fn read(reader: &mut Reader<'_>, cwd: &Path) -> CallCenterConfig {
         tts_voice: reader.read("CALL_CENTER_TTS_VOICE", parse::line),
         tts_speed: reader.read("CALL_CENTER_TTS_SPEED", tts_speed),
         services,
+        realtime: realtime::read(reader, &base),
         log_file: absolute(cwd, &reader.read("CALL_CENTER_LOG_FILE", parse::line)),
     }
 }
@@ -237,7 +259,7 @@ fn read_ws_url(reader: &mut Reader<'_>) -> String {
 }
 
 /// An address of a WebSocket server. A query would collide with ours.
-fn ws_url(text: &str) -> Parsed<String> {
+pub(super) fn ws_url(text: &str) -> Parsed<String> {
     let uri: Option<Uri> = text.parse().ok();
     let fits = uri.is_some_and(|uri| {
         matches!(uri.scheme_str(), Some("ws" | "wss")) && uri.host().is_some() && uri.query().is_none()
@@ -257,8 +279,9 @@ fn base_url(text: &str) -> Parsed<String> {
 fn mode(text: &str) -> Parsed<ConversationMode> {
     match text {
         "turns" => Ok(ConversationMode::Turns),
+        "realtime" => Ok(ConversationMode::Realtime),
         "buffer" => Ok(ConversationMode::Buffer),
-        _ => Err("expected turns or buffer".to_owned()),
+        _ => Err("expected turns, realtime or buffer".to_owned()),
     }
 }
 
