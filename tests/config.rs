@@ -100,6 +100,19 @@ const CASES: &[Case] = &[
             && c.files.greeting == Path::new("/srv/out/transcode/greeting.wav")
     }),
     ("GREETING_FILE", "/srv/hi.wav", &[], |c| c.files.greeting == Path::new("/srv/hi.wav")),
+    ("AGENT_STREAM_URL", "wss://bot.example/ws?a=b", &[], |c| {
+        c.agent_stream.url.as_ref().is_some_and(|url| url.as_str() == "wss://bot.example/ws?a=b")
+    }),
+    ("AGENT_STREAM_PARAMETERS", "tenant=7", &[], |c| {
+        c.agent_stream
+            .parameters
+            .first()
+            .is_some_and(|(name, value)| name == "tenant" && value.expose() == "7")
+    }),
+    ("AGENT_STREAM_ALLOW_PLAIN", "1", &[], |c| c.agent_stream.allow_plain),
+    ("AGENT_STREAM_CA", "/srv/ca.pem", &[], |c| {
+        c.agent_stream.authorities.as_deref() == Some(Path::new("/srv/ca.pem"))
+    }),
     ("GATEWAY_ENABLE", "1", &[("GATEWAY_CONFIG", "/srv/none.yaml")], |c| c.gateway.enabled),
     ("GATEWAY_HANDLER", "relay", &[], |c| c.gateway.handler == GatewayHandler::Relay),
     ("GATEWAY_CONFIG", "/srv/dids.yaml", &[], |c| c.gateway.config == Path::new("/srv/dids.yaml")),

@@ -31,10 +31,8 @@ fn mark_resolves_when_the_provider_says_that_it_was_reached_and_not_before() {
         [(Caller::telnyx as fn(_) -> _, ("stream_id", "stream-1")), (Caller::twilio, ("streamSid", "MZ1"))]
     {
         let (_gateway, mut caller, call) = call(open);
-        let mut mark = run(async {
-            call.transport.send_audio(vec![0; 1280]).await.unwrap();
-            call.transport.send_mark("u1").await.unwrap()
-        });
+        run(call.transport.send_audio(vec![0; 1280])).unwrap();
+        let mut mark = run(call.transport.send_mark("u1")).unwrap();
         caller.hear(2);
         let message = caller.expect("mark");
         assert_eq!(message["mark"], json!({"name": "u1"}));
@@ -75,6 +73,18 @@ fn clearing_is_told_to_the_provider_and_clears_marks_that_were_sent_or_not() {
         caller.event("mark", json!({"mark": {"name": "sent"}}));
         assert_eq!(run(again), MarkOutcome::Played);
     }
+}
+
+#[test]
+fn program_can_wait_until_it_was_heard() {
+    let (_gateway, mut caller, call) = call(Caller::twilio);
+    let echoes = std::thread::spawn(move || {
+        caller.expect("mark");
+        caller.event("mark", json!({"mark": {"name": "end"}}));
+        caller
+    });
+    assert_eq!(run(call.transport.mark_played("end")), Ok(MarkOutcome::Played));
+    echoes.join().unwrap();
 }
 
 #[test]
