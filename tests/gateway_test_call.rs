@@ -25,6 +25,10 @@ fn voice_server_echoes_the_calls_of_both_providers() {
         assert!(output.status.success() && text.contains("ALL TESTS PASSED"), "{text}");
         assert!(text.contains("    ✓ Echo mode working — server echoed 50/50 frames\n"), "{text}");
     }
+    let other = voice_server(&[("TELNYX_CODEC", "PCMU")]);
+    let (output, text) = test_call(other.address(), &["--frames", "50"], "");
+    assert!(output.status.success() && text.contains("server echoed 50/50 frames"), "{text}");
+    assert!(text.contains("    Bytes received:  8000\n"), "{text}");
     // Without a webhook, too, and with a number that is in no table: the call is served all the same.
     let arguments = ["--skip-webhook", "--did", "+19", "--frames", "20"];
     let (output, text) = test_call(server.address(), &arguments, "");

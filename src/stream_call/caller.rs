@@ -131,7 +131,7 @@ impl Call {
     async fn listen(&mut self) -> Result<(), CallError> {
         let latest = Instant::now() + DRAIN_LIMIT;
         let mut heard_at = Instant::now();
-        while self.report.received_bytes < self.report.sent_bytes {
+        while self.report.received < self.report.sent {
             let received = self.report.received;
             let now = Instant::now();
             if now >= latest || now >= heard_at + DRAIN_QUIET {

@@ -129,7 +129,7 @@ impl StreamCall {
         answer.body.trim().lines().for_each(|text| say(&format!("    {text}")));
         if answer.is_stream() {
             say("  ✓ The webhook answers with <Stream>: the call would be connected");
-            line.set_parameters(answer.parameters());
+            line.set_answer(answer.parameters(), answer.codec());
             return true;
         }
         if answer.is_hangup() {

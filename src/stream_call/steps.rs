@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use regex_lite::Regex;
-use stream::signature::twilio;
+use stream::{Encoding, signature::twilio};
 
 /// What `/health` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +87,12 @@ impl Answer {
         self.body.contains("<Hangup")
     }
 
+    /// How the answer wants to send audio, if it says so.
+    pub(super) fn codec(&self) -> Option<Encoding> {
+        let (_, rest) = self.body.split_once("bidirectionalCodec=\"")?;
+        Encoding::from_name(rest.split('"').next()?)
+    }
+
     /// What the answer has for the start of the stream.
     pub(super) fn parameters(&self) -> Vec<(String, String)> {
         let element = Regex::new(r#"<Parameter\s+name="([^"]*)"\s+value="([^"]*)"\s*/>"#)
@@ -135,6 +141,14 @@ mod tests {
             let answer = Answer { status: 200, content_type: "application/xml".to_owned(), body };
             assert_eq!(answer.parameters(), expected);
             assert!(answer.is_stream() && !answer.is_hangup());
+        }
+        let pcma = stream::MediaFormat { encoding: Encoding::Pcma, ..stream::MediaFormat::MULAW_8000 };
+        for (body, codec) in [
+            (stream::xml::texml("wss://h/p", &[]), Some(Encoding::L16)),
+            (stream::xml::texml_with("wss://h/p", pcma, &[]), Some(Encoding::Pcma)),
+            (stream::xml::twiml("wss://h/p", &[]), None),
+        ] {
+            assert_eq!(Answer { status: 200, content_type: String::new(), body }.codec(), codec);
         }
         let refusal =
             Answer { status: 200, content_type: String::new(), body: stream::xml::NOT_CONFIGURED.to_owned() };
