@@ -7,12 +7,12 @@ use smallvec::SmallVec;
 /// Turns PCM into the payload of one packet. Stateful codecs (G.722) keep their state here, so silence goes through
 /// it as well.
 pub trait Encoder: Send {
-    /// Sample rate of the PCM that [`encode`](Self::encode) takes, in Hz: 8000 or 16000.
+    /// Sample rate of the PCM that [`encode`](Self::encode) takes, in Hz: 8000 to 48000.
     fn sample_rate(&self) -> u32;
 
     /// Appends the payload of one 20 ms frame to `payload`, which comes in empty.
     ///
-    /// `pcm`: 160 samples at 8000 Hz, 320 at 16000 Hz.
+    /// `pcm`: 160 samples at 8000 Hz, 320 at 16000 Hz, and so on.
     fn encode(&mut self, pcm: &[i16], payload: &mut Vec<u8>);
 }
 
