@@ -11,21 +11,27 @@ import websockets
 
 
 async def call(relay, number, file):
-    """One call; returns how it went."""
+    """One call; returns how it went. The lines of other calls that the relay carries meanwhile are not ours."""
     await relay.send(f"CALL:{number}")
-    played = "no answer"
+    own, outcome = None, "no answer"
     async for line in relay:
         verb, _, rest = line.partition(":")
-        if verb == "CALL_ANS":
-            await relay.send(f"PLAY:{rest}##{file}")
-            await relay.send(f"HANGUP:{rest}##drain")
-            played = "played"
+        fields = rest.split("##")
+        if verb == "CALLING" and fields[0] == number:
+            own = fields[1]
+        elif verb == "CALL_FAILED" and (len(fields) < 2 or fields[1] == own):
+            return fields[0]
         elif verb == "ERROR":
-            played = f"not played: {rest}"
-        elif verb == "CALL_FAILED":
-            return rest.split("##")[0]
+            outcome = f"not played: {rest}"
+        elif fields[0] != own:
+            continue
+        elif verb == "CALL_ANS":
+            print(number, "answered", flush=True)
+            await relay.send(f"PLAY:{own}##{file}")
+            await relay.send(f"HANGUP:{own}##drain")
+            outcome = "played"
         elif verb == "BYE":
-            return played
+            return outcome
     return "the relay is gone"
 
 
@@ -38,6 +44,7 @@ async def main():
     async with websockets.connect(args.url + "?mode=multi", max_size=None) as relay:
         await relay.send("UNSUBSCRIBE:*")
         for number in args.numbers:
+            print(number, "calling", flush=True)
             print(number, await call(relay, number, args.file), flush=True)
 
 

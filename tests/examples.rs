@@ -65,7 +65,7 @@ fn auto_dialler_tells_how_each_call_went() {
     let mut dialler = Process::start("auto_dialler", &python, dir.path(), &arguments);
     dialler.expect_success(Duration::from_secs(20));
     let output = dialler.output();
-    assert!(output.contains("0912341234 not played: 404"), "{output}");
+    assert!(output.contains("0912341234 answered\n0912341234 not played: 404"), "{output}");
     assert!(output.contains("0912340486 486 Busy Here"), "{output}");
 }
 

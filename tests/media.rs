@@ -200,7 +200,6 @@ fn silence_of_the_codec_is_sent_from_the_answer_on() {
         match codec {
             Codec::Pcmu => assert_eq!(scene::loud_payloads(&heard, 0xff), [[0; 0]; 0]),
             Codec::Pcma => assert_eq!(scene::loud_payloads(&heard, 0xd5), [[0; 0]; 0]),
-            // Not exact: the codec rings a little.
             Codec::G722 | Codec::L16(_) => {
                 assert!(decode(codec, &heard).iter().all(|s| s.unsigned_abs() < 32));
             }

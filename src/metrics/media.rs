@@ -43,6 +43,7 @@ pub struct MediaMetrics {
     worst_tick: Gauge<f64, AtomicU64>,
     skipped_frames: Counter,
     caught_up_frames: Counter,
+    speech_rests: Counter,
 }
 
 impl MediaMetrics {
@@ -106,6 +107,10 @@ impl MediaMetrics {
                 .counter("rtp_skipped_frames", "Frames not sent because a tick came too late"),
             caught_up_frames: shelf
                 .counter("rtp_caught_up_frames", "Frames of silence left out to make up for late ticks"),
+            speech_rests: shelf.counter(
+                "speech_rests",
+                "Times that a call's speech detector rested on an overloaded machine",
+            ),
         }
     }
 
@@ -149,6 +154,8 @@ pub struct LegDrops {
     pub line: u64,
     /// Packets that a socket did not take.
     pub send_errors: u64,
+    /// Times that the speech detector rested.
+    pub speech_rests: u64,
 }
 
 /// One leg's account: what of it is in the metrics already.
@@ -177,6 +184,7 @@ impl LegAccount {
         grow(&queues.held, &mut self.drops.held, drops.held);
         grow(&queues.media_stream, &mut self.drops.line, drops.line);
         grow(&media.send_errors, &mut self.drops.send_errors, drops.send_errors);
+        grow(&media.speech_rests, &mut self.drops.speech_rests, drops.speech_rests);
     }
 
     /// The same, for the last time: what only the whole call shows is observed too.

@@ -5,6 +5,28 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use actix::{Actor, Context, Handler};
+
+use super::message::{AgentOrder, CallCommand, Connect, Disconnect, Listen, PlaceCall, TransferCall};
+
+/// Stands in for the switchboard and for the actors of a call; it hears nothing.
+pub struct Nobody;
+
+impl Actor for Nobody {
+    type Context = Context<Self>;
+}
+
+macro_rules! ignores {
+    ($($message:ty),*) => {$(
+        impl Handler<$message> for Nobody {
+            type Result = ();
+
+            fn handle(&mut self, _: $message, _: &mut Context<Self>) {}
+        }
+    )*};
+}
+ignores!(CallCommand, AgentOrder, Listen, Connect, Disconnect, PlaceCall, TransferCall);
+
 /// A folder that is removed when it is dropped.
 pub struct TempDir(PathBuf);
 

@@ -116,21 +116,7 @@ impl WsClient {
 
     /// Sends one masked frame with this first byte.
     pub fn send_frame(&self, first: u8, payload: &[u8]) {
-        const MASK: [u8; 4] = [0x5a, 0xa5, 0x3c, 0xc3];
-        let mut frame = vec![first];
-        match payload.len() {
-            n @ 0..126 => frame.push(0x80 | n as u8),
-            n @ 126..=0xffff => {
-                frame.push(0x80 | 126);
-                frame.extend((n as u16).to_be_bytes());
-            }
-            n => {
-                frame.push(0x80 | 127);
-                frame.extend((n as u64).to_be_bytes());
-            }
-        }
-        frame.extend(MASK);
-        frame.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+        let frame = frame(first, payload);
         // A connection that the relay has closed shows in `expect_close`, not here.
         let _ = self.stream.clone().write_all(&frame);
     }
@@ -338,4 +324,24 @@ impl Write for Shared {
     fn flush(&mut self) -> std::io::Result<()> {
         (&*self.tcp).flush()
     }
+}
+
+/// One masked frame with this first byte (RFC 6455 §5.2).
+pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    const MASK: [u8; 4] = [0x5a, 0xa5, 0x3c, 0xc3];
+    let mut frame = vec![first];
+    match payload.len() {
+        n @ 0..126 => frame.push(0x80 | n as u8),
+        n @ 126..=0xffff => {
+            frame.push(0x80 | 126);
+            frame.extend((n as u16).to_be_bytes());
+        }
+        n => {
+            frame.push(0x80 | 127);
+            frame.extend((n as u64).to_be_bytes());
+        }
+    }
+    frame.extend(MASK);
+    frame.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    frame
 }

@@ -6,7 +6,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::common::WAIT;
+use crate::common::{WAIT, ws::frame};
 
 /// What is attacked, and until when.
 pub struct Target {
@@ -207,22 +207,3 @@ fn nonsense() -> Vec<u8> {
 const NONSENSE: u64 = 16;
 /// Half requests that are held at once.
 const HALF_REQUESTS: usize = 100;
-
-/// One frame with a mask of zeros.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![first];
-    match payload.len() {
-        n @ 0..126 => frame.push(0x80 | n as u8),
-        n @ 126..=0xffff => {
-            frame.push(0x80 | 126);
-            frame.extend((n as u16).to_be_bytes());
-        }
-        n => {
-            frame.push(0x80 | 127);
-            frame.extend((n as u64).to_be_bytes());
-        }
-    }
-    frame.extend([0; 4]);
-    frame.extend(payload);
-    frame
-}

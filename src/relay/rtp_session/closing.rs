@@ -46,13 +46,18 @@ impl RtpSession {
             held: self.unheld + behind_files,
             line: self.wire.overflow(),
             send_errors: self.send_errors,
+            speech_rests: self.ear.rests(),
         };
         (stats, drops)
     }
 
-    /// Puts what was counted since the last time into the metrics.
+    /// Puts what was counted since the last time into the metrics, and looks whether the machine keeps up.
     pub(super) fn settle(&mut self) {
         let (stats, drops) = self.totals();
+        let late_ticks = stats.as_ref().map_or(0, |stats| stats.late_ticks);
+        if late_ticks - std::mem::replace(&mut self.late_ticks, late_ticks) >= OVERLOADED {
+            self.ear.rest(Instant::now());
+        }
         self.account.settle(stats.as_ref(), drops);
     }
 
@@ -77,3 +82,6 @@ impl RtpSession {
         );
     }
 }
+
+/// Late ticks in the time of one settlement from which the machine counts as overloaded: one in ten.
+const OVERLOADED: u64 = 5;

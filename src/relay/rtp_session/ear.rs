@@ -58,6 +58,9 @@ pub struct Ear {
     speech: Option<Box<Speech>>,
     keys: Option<Box<DtmfDetector>>,
     digits: Vec<DtmfDigit>,
+    /// Until when the speech detector does not listen.
+    resting: Option<Instant>,
+    rests: u64,
 }
 
 struct Speech {
@@ -74,7 +77,7 @@ struct Speech {
 impl Ear {
     /// An ear that listens for nothing yet.
     pub fn new(settings: Hearing) -> Self {
-        Self { settings, speech: None, keys: None, digits: Vec::new() }
+        Self { settings, speech: None, keys: None, digits: Vec::new(), resting: None, rests: 0 }
     }
 
     /// Whether a multi client hears the call: begins to listen for speech, or ends it.
@@ -117,10 +120,27 @@ impl Ear {
                 tell(MediaEvent::Dtmf { digit, duration, source: DigitSource::Tones });
             }
         }
+        if self.resting.is_some_and(|until| now < until) {
+            return;
+        }
         if let Some(speech) = &mut self.speech {
             speech.until = now;
             speech.hear(pcm_8k, playing, &mut tell);
         }
+    }
+
+    /// The machine does not keep up: what costs most and is needed least, the speech detector, rests for a while. A
+    /// caller who was talking counts as having stopped.
+    pub fn rest(&mut self, now: Instant) {
+        if self.speech.is_some() && self.resting.is_none_or(|until| until <= now) {
+            self.resting = Some(now + REST);
+            self.rests += 1;
+        }
+    }
+
+    /// How often the speech detector has rested.
+    pub fn rests(&self) -> u64 {
+        self.rests
     }
 
     /// Time went by. A caller who talked and from whom nothing comes any more has stopped.
@@ -171,6 +191,8 @@ impl Speech {
 /// 20 ms at 8 kHz.
 const FRAME_SAMPLES: usize = 160;
 const FRAME: Duration = Duration::from_millis(20);
+/// Calls come back one by one, not all at once: each began to rest in a second of its own.
+const REST: Duration = Duration::from_secs(10);
 /// Longer than a jitter buffer holds audio back, in general.
 const MISSING: Duration = Duration::from_millis(100);
 
@@ -222,6 +244,25 @@ mod tests {
         let mut told = Vec::new();
         ear.attend(false, start, |event| told.push(event));
         assert_eq!(told, [MediaEvent::Speech { started: false }]);
+    }
+
+    #[test]
+    fn ear_that_rests_hears_no_speech_and_listens_again_afterwards() {
+        let start = Instant::now();
+        let speech = voice::speech(8000, 1000, 17);
+        let mut ear = ear(Attention::WithMultiClients, InbandDtmf::On);
+        ear.agreed(true);
+        ear.rest(start);
+        assert_eq!(ear.rests(), 0, "nothing was listened for");
+        ear.attend(true, start, |_| {});
+        ear.rest(start);
+        ear.rest(start + FRAME);
+        assert_eq!(ear.rests(), 1);
+        let key = [vec![0; 800], signal::key('7', 8000, 100, 8000), vec![0; 800]].concat();
+        let (told, now) = feed(&mut ear, &[speech.clone(), key].concat(), false, start);
+        assert!(matches!(told[..], [MediaEvent::Dtmf { digit: '7', .. }]), "{told:?}");
+        let (told, _) = feed(&mut ear, &speech, false, now.max(start + REST));
+        assert_eq!(told, [MediaEvent::Speech { started: true }]);
     }
 
     #[test]

@@ -72,6 +72,7 @@ pub struct RtpSession {
     myself: Option<Recipient<FileRead>>,
     send_errors: u64,
     unheld: u64,
+    late_ticks: u64,
     account: LegAccount,
     closed: bool,
 }
@@ -120,6 +121,7 @@ impl RtpSession {
             listeners: fanout,
             send_errors: 0,
             unheld: 0,
+            late_ticks: 0,
             account: LegAccount::new(metrics),
             closed: false,
         })

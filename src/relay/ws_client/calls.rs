@@ -193,27 +193,10 @@ const MAX_ENDED: usize = 4096;
 
 #[cfg(test)]
 mod tests {
-    use actix::{Actor, Context, Handler};
+    use actix::Actor;
 
     use super::*;
-    use crate::relay::message::{AgentOrder, CallCommand, Listen};
-
-    /// Stands in for the actors of a call; it hears nothing.
-    struct Nobody;
-
-    impl Actor for Nobody {
-        type Context = Context<Self>;
-    }
-
-    macro_rules! ignores {
-        ($($message:ty),*) => {$(
-            impl Handler<$message> for Nobody {
-                type Result = ();
-                fn handle(&mut self, _: $message, _: &mut Context<Self>) {}
-            }
-        )*};
-    }
-    ignores!(CallCommand, AgentOrder, Listen);
+    use crate::relay::testing::Nobody;
 
     fn id(name: &str) -> CallId {
         CallId::from_sip_call_id(name)

@@ -107,7 +107,7 @@ const OVERLAP: Duration = Duration::from_millis(500);
 mod tests {
     use std::sync::Arc;
 
-    use actix::{Actor, Addr, Handler};
+    use actix::{Actor, Addr};
     use bytestring::ByteString;
     use model::{call::Direction, command::Mode};
 
@@ -115,10 +115,8 @@ mod tests {
         super::{
             super::{
                 http::Slots,
-                message::{
-                    AgentOrder, AudioMessage, CallCommand, CallHandle, CallerAudio, ClientId, Connect,
-                    Disconnect, Listen, PassedOn, PlaceCall, TransferCall,
-                },
+                message::{AudioMessage, CallHandle, CallerAudio, ClientId, PassedOn},
+                testing::Nobody,
             },
             Calls, ClientRequest, ClientSettings, SwitchboardPort,
             outbox::{Backlog, Outbox, Outgoing},
@@ -126,23 +124,6 @@ mod tests {
         *,
     };
     use crate::metrics::Metrics;
-
-    /// Stands in for the switchboard and for the actors of a call; it hears nothing.
-    struct Nobody;
-
-    impl Actor for Nobody {
-        type Context = Context<Self>;
-    }
-
-    macro_rules! ignores {
-        ($($message:ty),*) => {$(
-            impl Handler<$message> for Nobody {
-                type Result = ();
-                fn handle(&mut self, _: $message, _: &mut Context<Self>) {}
-            }
-        )*};
-    }
-    ignores!(CallCommand, AgentOrder, Listen, Connect, Disconnect, PlaceCall, TransferCall);
 
     fn id() -> CallId {
         CallId::from_sip_call_id("a@b")
