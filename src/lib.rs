@@ -20,6 +20,7 @@ pub mod call_center;
 pub mod client;
 pub mod config;
 mod engine;
+pub mod gateway;
 pub mod http;
 pub mod logging;
 pub mod metrics;

@@ -14,9 +14,10 @@ use std::{
 
 use model::{audio::Codec, mode::Mode};
 use sip_relay::config::{
-    AgentKind, AnswerMode, Config, ConversationMode, LoadError, Loaded, LoadedCallCenter, LostAction,
-    SETTINGS,
+    AgentKind, AnswerMode, Config, ConversationMode, GatewayHandler, LoadError, Loaded, LoadedCallCenter,
+    LostAction, SETTINGS,
 };
+use sip_relay::gateway::L16Endian;
 
 /// Name, a value that is not the default, what else must be set for it, and whether a configuration has taken it.
 type Case = (&'static str, &'static str, &'static [(&'static str, &'static str)], fn(&Config) -> bool);
@@ -95,6 +96,33 @@ const CASES: &[Case] = &[
             && c.files.greeting == Path::new("/srv/out/transcode/greeting.wav")
     }),
     ("GREETING_FILE", "/srv/hi.wav", &[], |c| c.files.greeting == Path::new("/srv/hi.wav")),
+    ("GATEWAY_ENABLE", "1", &[("GATEWAY_CONFIG", "/srv/none.yaml")], |c| c.gateway.enabled),
+    ("GATEWAY_HANDLER", "relay", &[], |c| c.gateway.handler == GatewayHandler::Relay),
+    ("GATEWAY_CONFIG", "/srv/dids.yaml", &[], |c| c.gateway.config == Path::new("/srv/dids.yaml")),
+    ("GATEWAY_MAX_STREAMS", "7", &[], |c| c.gateway.max_streams == 7),
+    ("GATEWAY_STREAM_TOKEN", "1", &[], |c| c.gateway.stream_token == Some(true)),
+    ("GATEWAY_HOST", "0.0.0.0", &[], |c| c.gateway.sip.server_host == Ipv4Addr::UNSPECIFIED),
+    ("SIP_SERVER_PORT", "9999", &[], |c| c.gateway.sip.server_port == 9999),
+    ("SIP_PUBLIC_WS_URL", "wss://voice.example.com/sip/media-stream", &[], |c| {
+        c.gateway.sip.public_ws_url.as_deref() == Some("wss://voice.example.com/sip/media-stream")
+    }),
+    ("GATEWAY_PROVIDER", "twilio", &[], |c| c.gateway.sip.provider == "twilio"),
+    ("TELNYX_API_KEY", "KEY1", &[], |c| {
+        c.gateway.sip.provider_config.telnyx.api_key.as_ref().is_some_and(|key| key.expose() == "KEY1")
+    }),
+    ("TELNYX_PUBLIC_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", &[], |c| {
+        c.gateway.sip.provider_config.telnyx.public_key.is_some_and(|key| key[..3] == [0, 1, 2])
+    }),
+    ("TELNYX_APP_ID", "0123", &[], |c| {
+        c.gateway.sip.provider_config.telnyx.app_id.as_deref() == Some("0123")
+    }),
+    ("TELNYX_L16_ENDIAN", "big", &[], |c| c.gateway.sip.provider_config.telnyx.l16_endian == L16Endian::Big),
+    ("TWILIO_ACCOUNT_SID", "AC1", &[], |c| {
+        c.gateway.sip.provider_config.twilio.account_sid.as_deref() == Some("AC1")
+    }),
+    ("TWILIO_AUTH_TOKEN", "t", &[], |c| {
+        c.gateway.sip.provider_config.twilio.auth_token.as_ref().is_some_and(|token| token.expose() == "t")
+    }),
     ("WS_URL", "wss://relay.example:8443/", &[], |c| c.call_center.ws_url == "wss://relay.example:8443"),
     ("OPENAI_API_BASE", "http://127.0.0.1:1/v1/", &[("OPENAI_BASE_URL", "http://127.0.0.1:2/v1")], |c| {
         c.call_center.services.stt == "http://127.0.0.1:1/v1"
@@ -206,6 +234,7 @@ fn configuration_for_tests_differs_from_the_defaults_in_ports_and_folders_only()
     expected.log.file = folder.join("sip_server.log");
     expected.call_center.log_file = folder.join("call_center.log");
     expected.call_center.ws_url = "ws://127.0.0.1:0".to_owned();
+    expected.gateway.config = folder.join("sip_config.yaml");
     expected.files.recording_dir = folder.join("recording");
     expected.files.output_dir = folder.join("output");
     expected.files.greeting = folder.join("output/transcode/greeting.wav");

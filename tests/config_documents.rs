@@ -75,7 +75,7 @@ fn reference_has_a_row_for_every_setting_with_its_default() {
             let mut cells = line.strip_prefix("| `")?.split(" | ");
             Some((cells.next()?.trim_end_matches('`'), cells.next()?.trim_matches('`')))
         })
-        .filter(|(name, _)| name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'))
+        .filter(|(name, _)| name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_'))
         .collect();
     assert_eq!(rows.len(), SETTINGS.len());
     for setting in SETTINGS {
@@ -91,7 +91,7 @@ fn shown_in_example() -> Vec<(String, String)> {
     let text = read(".env.example");
     let pairs = text.lines().filter_map(|line| line.strip_prefix('#')?.split_once('='));
     pairs
-        .filter(|(name, _)| name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'))
+        .filter(|(name, _)| name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_'))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect()
 }

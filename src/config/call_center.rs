@@ -150,7 +150,7 @@ impl LoadedCallCenter {
         let command_line = cli::values(&cli.set, &flags, &mut problems);
         let env_file = cwd.join(cli.env_file.as_deref().unwrap_or(Path::new(".env")));
         let file = source::read_env_file(&env_file, cli.env_file.is_some(), &mut problems);
-        let sources = Sources { command_line, environment: &env, file };
+        let sources = Sources { command_line, environment: &env, file, yaml: BTreeMap::new() };
         let mut reader = Reader { problems, ..Reader::new(&sources) };
         let config = read(&mut reader, cwd);
         let loaded = Self {
@@ -173,7 +173,12 @@ impl LoadedCallCenter {
 impl CallCenterConfig {
     /// The documented defaults.
     pub fn documented(log_file: PathBuf) -> Self {
-        let none = Sources { command_line: BTreeMap::new(), environment: &|_| None, file: BTreeMap::new() };
+        let none = Sources {
+            command_line: BTreeMap::new(),
+            environment: &|_| None,
+            file: BTreeMap::new(),
+            yaml: BTreeMap::new(),
+        };
         Self { log_file, ..read(&mut Reader::new(&none), Path::new("")) }
     }
 }
@@ -237,7 +242,7 @@ fn read_ws_url(reader: &mut Reader<'_>) -> String {
 }
 
 /// An address of a WebSocket server. A query would collide with ours.
-fn ws_url(text: &str) -> Parsed<String> {
+pub(super) fn ws_url(text: &str) -> Parsed<String> {
     let uri: Option<Uri> = text.parse().ok();
     let fits = uri.is_some_and(|uri| {
         matches!(uri.scheme_str(), Some("ws" | "wss")) && uri.host().is_some() && uri.query().is_none()

@@ -13,16 +13,25 @@ pub enum Origin {
     Environment,
     /// The `.env` file.
     File,
+    /// The gateway's YAML file.
+    Yaml {
+        /// Counted from 1.
+        line: u64,
+    },
     /// Not set anywhere.
     Default,
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Self::Yaml { line } = self {
+            return write!(f, "GATEWAY_CONFIG, line {line}");
+        }
         f.write_str(match self {
             Self::CommandLine => "command line",
             Self::Environment => "environment",
             Self::File => ".env file",
+            Self::Yaml { .. } => "GATEWAY_CONFIG",
             Self::Default => "default",
         })
     }

@@ -1,7 +1,7 @@
 //! Reads every setting from its sources into a `Config`, collecting problems on the way.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     ffi::OsString,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Component, Path, PathBuf},
@@ -12,7 +12,7 @@ use super::{
     Config, ConfigErrors, FilesConfig, LoadError, Loaded, LogConfig, Problem, RelayConfig, RtpConfig, Secret,
     SipConfig, SipServer, TlsFiles, WsConfig,
     cli::Cli,
-    net,
+    gateway, net,
     parse::{self, Parsed},
     settings,
     source::{self, Sources},
@@ -35,7 +35,8 @@ impl Config {
         let file = source::read_env_file(&env_file, cli.env_file.is_some(), &mut problems);
         let mut warnings = source::unknown_names(&file);
 
-        let sources = Sources { command_line, environment: &env, file };
+        let mut sources = Sources { command_line, environment: &env, file, yaml: BTreeMap::new() };
+        warnings.extend(gateway::add_file_if_enabled(&mut sources, cwd, &mut problems));
         let mut reader = Reader { problems, ..Reader::new(&sources) };
         let config = read_config(&mut reader, cwd);
         warnings.append(&mut reader.warnings);
@@ -60,21 +61,16 @@ impl Config {
 fn read_config(reader: &mut Reader<'_>, cwd: &Path) -> Config {
     let openai_api_key = reader.secret("OPENAI_API_KEY");
     let strict = reader.read("STRICT_CONFIG", parse::flag);
-    Config {
-        sip: read_sip(reader),
-        ws: read_ws(reader, cwd),
-        rtp: read_rtp(reader),
-        relay: read_relay(reader),
-        files: read_files(reader, cwd),
-        log: LogConfig {
-            level: reader.read("LOG_LEVEL", parse::level),
-            file: reader.path("SIP_LOG_FILE", cwd),
-            mask: reader.read("LOG_MASK", parse::flag),
-        },
-        call_center: super::call_center::read(reader, cwd),
-        openai_api_key,
-        strict,
-    }
+    let (sip, ws, rtp) = (read_sip(reader), read_ws(reader, cwd), read_rtp(reader));
+    let (relay, files) = (read_relay(reader), read_files(reader, cwd));
+    let log = LogConfig {
+        level: reader.read("LOG_LEVEL", parse::level),
+        file: reader.path("SIP_LOG_FILE", cwd),
+        mask: reader.read("LOG_MASK", parse::flag),
+    };
+    let gateway = gateway::read(reader, cwd, log.level);
+    let call_center = super::call_center::read(reader, cwd);
+    Config { sip, rtp, ws, relay, files, log, gateway, call_center, openai_api_key, strict }
 }
 
 fn read_sip(reader: &mut Reader<'_>) -> SipConfig {
@@ -385,14 +381,16 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
 
     #[test]
     fn every_setting_of_the_list_is_read_and_no_other() {
-        let sources =
-            Sources { command_line: BTreeMap::new(), environment: &|_| None, file: BTreeMap::new() };
+        let sources = Sources {
+            command_line: BTreeMap::new(),
+            environment: &|_| None,
+            file: BTreeMap::new(),
+            yaml: BTreeMap::new(),
+        };
         let mut reader = Reader::new(&sources);
         read_config(&mut reader, Path::new("/"));
         let listed: BTreeSet<_> = settings::SETTINGS.iter().map(|setting| setting.name).collect();

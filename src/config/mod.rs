@@ -1,12 +1,13 @@
 //! `Config` holds every setting of the relay, typed and validated once.
 //!
-//! In: the command line, the process environment, the `.env` file, in this order of precedence. Out: a [`Config`] and
+//! In: the command line, the process environment, the `.env` file, the gateway's YAML file, in this order of precedence. Out: a [`Config`] and
 //! warnings, or all problems together. It reads files and asks the operating system about addresses, and changes
 //! nothing; the process environment is an argument. docs/configuration.md describes each setting.
 
 mod call_center;
 mod cli;
 mod error;
+mod gateway;
 mod load;
 mod net;
 mod number_pattern;
@@ -31,12 +32,15 @@ use tracing::Level;
 pub use self::{
     call_center::{AgentKind, CallCenterConfig, ConversationMode, LoadedCallCenter, Services},
     error::{ConfigErrors, LoadError, Origin, Problem},
+    gateway::{GatewayHandler, GatewaySettings, LoadedVoiceServer},
     number_pattern::NumberPattern,
     peers::PeerNet,
     secret::Secret,
     settings::{SETTINGS, Setting},
 };
+pub(crate) use gateway::gateway_file;
 pub(crate) use net::{host as resolve, route_source};
+pub(crate) use source::process_variable;
 
 /// Every setting of the relay.
 #[derive(Debug, Clone)]
@@ -53,6 +57,8 @@ pub struct Config {
     pub files: FilesConfig,
     /// What is logged, and where.
     pub log: LogConfig,
+    /// How Twilio and Telnyx calls are taken.
+    pub gateway: GatewaySettings,
     /// How the call center, the other program of the two, talks with callers.
     pub call_center: CallCenterConfig,
     /// For the AI features; `OPENAI_API_KEY`.
@@ -364,6 +370,7 @@ impl Config {
                 max_recording_age: Some(Duration::from_secs(7 * 86_400)),
             },
             log: LogConfig { level: Level::INFO, file: folder.join("sip_server.log"), mask: true },
+            gateway: GatewaySettings::documented(folder.join("sip_config.yaml")),
             call_center: CallCenterConfig {
                 ws_url: "ws://127.0.0.1:0".to_owned(),
                 ..CallCenterConfig::documented(folder.join("call_center.log"))

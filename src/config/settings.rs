@@ -75,6 +75,21 @@ pub const SETTINGS: &[Setting] = &[
     setting("MAX_RECORDING_AGE_DAYS", "7"),
     setting("OUTPUT_DIR", "./output"),
     setting("GREETING_FILE", "{OUTPUT_DIR}/transcode/greeting.wav"),
+    setting("GATEWAY_ENABLE", "0"),
+    setting("GATEWAY_HANDLER", "echo"),
+    setting("GATEWAY_CONFIG", "~/.vibecode/sip_config.yaml"),
+    setting("GATEWAY_MAX_STREAMS", "500"),
+    setting("GATEWAY_STREAM_TOKEN", "auto"),
+    setting("GATEWAY_HOST", "127.0.0.1"),
+    setting("SIP_SERVER_PORT", "8000"),
+    setting("SIP_PUBLIC_WS_URL", ""),
+    setting("GATEWAY_PROVIDER", "telnyx"),
+    secret("TELNYX_API_KEY"),
+    setting("TELNYX_PUBLIC_KEY", ""),
+    setting("TELNYX_APP_ID", ""),
+    setting("TELNYX_L16_ENDIAN", "little"),
+    setting("TWILIO_ACCOUNT_SID", ""),
+    secret("TWILIO_AUTH_TOKEN"),
     setting("WS_URL", ""),
     setting("OPENAI_API_BASE", "https://api.openai.com/v1"),
     setting("OPENAI_BASE_URL", ""),
@@ -102,9 +117,6 @@ pub const SETTINGS: &[Setting] = &[
     setting("CALL_CENTER_LOG_FILE", "call_center.log"),
     setting("LOG_MASK", "1"),
 ];
-
-/// Names that look like ours but belong to another program of this project, which may share the `.env` file.
-pub(super) const NAMES_OF_OTHER_PROGRAMS: &[&str] = &["SIP_SERVER_PORT", "SIP_PUBLIC_WS_URL"];
 
 /// The setting called `name`.
 pub(super) fn find(name: &str) -> Option<&'static Setting> {

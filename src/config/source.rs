@@ -1,4 +1,4 @@
-//! Where a value comes from: the command line, the process environment, the `.env` file, in this order.
+//! Where a value comes from: the command line, the process environment, the `.env` file, the gateway's file, in this order.
 
 use std::{collections::BTreeMap, fs, io, path::Path};
 
@@ -7,11 +7,13 @@ use super::{
     settings,
 };
 
-/// The three layers above the defaults.
+/// The layers above the defaults.
 pub(super) struct Sources<'a> {
     pub(super) command_line: BTreeMap<String, String>,
     pub(super) environment: &'a dyn Fn(&str) -> Option<String>,
     pub(super) file: BTreeMap<String, String>,
+    /// Values of the gateway's YAML file, each with its line.
+    pub(super) yaml: BTreeMap<&'static str, (String, u64)>,
 }
 
 impl Sources<'_> {
@@ -20,11 +22,22 @@ impl Sources<'_> {
         let (value, origin) = None
             .or_else(|| self.command_line.get(name).map(|v| (v.clone(), Origin::CommandLine)))
             .or_else(|| (self.environment)(name).map(|v| (v, Origin::Environment)))
-            .or_else(|| self.file.get(name).map(|v| (v.clone(), Origin::File)))?;
+            .or_else(|| self.file.get(name).map(|v| (v.clone(), Origin::File)))
+            .or_else(|| self.yaml.get(name).map(|(v, line)| (v.clone(), Origin::Yaml { line: *line })))?;
         // The blanks of a password are its own.
         let value = if settings::find(name).is_some_and(|s| s.secret) { &value } else { value.trim() };
         (!value.is_empty()).then(|| (value.to_owned(), origin))
     }
+
+    /// A variable that a file refers to.
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
+        (self.environment)(name).or_else(|| self.file.get(name).cloned())
+    }
+}
+
+/// One variable of the process environment, for files that refer to it.
+pub(crate) fn process_variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 /// Reads the `.env` file at `path` without touching the process environment; the last of two equal names wins.
@@ -68,11 +81,11 @@ pub(super) fn read_env_file(
 
 /// A warning for each name in the `.env` file that is probably a mistake.
 pub(super) fn unknown_names(file: &BTreeMap<String, String>) -> Vec<String> {
-    let ours = |name: &str| ["SIP_", "RTP_", "WS_", "RELAY_"].iter().any(|prefix| name.starts_with(prefix));
+    let ours = |name: &str| {
+        ["SIP_", "RTP_", "WS_", "RELAY_", "GATEWAY_"].iter().any(|prefix| name.starts_with(prefix))
+    };
     file.keys()
-        .filter(|name| {
-            settings::find(name).is_none() && !settings::NAMES_OF_OTHER_PROGRAMS.contains(&name.as_str())
-        })
+        .filter(|name| settings::find(name).is_none())
         .filter(|name| {
             ours(&name.to_ascii_uppercase())
                 || settings::nearest(name).is_some_and(|(_, letters)| letters <= 2)

@@ -3,10 +3,15 @@
 //! In: GET and HEAD requests. Out: JSON and text. Every path that is no route here becomes a WebSocket, which is not
 //! this module's business. Knows no actor: it reads what the actors have written down.
 
+mod connection;
 mod readiness;
 mod token;
 
-use std::{fmt, sync::Arc, time::Instant};
+use std::{
+    fmt::{self, Write},
+    sync::Arc,
+    time::Instant,
+};
 
 use actix_web::{
     HttpRequest, HttpResponse, Responder,
@@ -15,11 +20,13 @@ use actix_web::{
 };
 
 pub use self::{
+    connection::bounded_connection,
     readiness::{Part, Readiness, Up},
     token::shows_token,
 };
 use crate::{
     config::Secret,
+    gateway::Health,
     metrics::{self, Metrics},
 };
 
@@ -34,6 +41,8 @@ pub struct Watch {
     pub token: Option<Secret>,
     /// When the relay started.
     pub since: Instant,
+    /// What the gateway adds to `/health`, where there is one.
+    pub gateway: Option<Health>,
 }
 
 /// Adds the routes to an application.
@@ -46,11 +55,20 @@ pub fn routes(watch: Watch) -> impl FnOnce(&mut web::ServiceConfig) {
     }
 }
 
-/// The process serves: that is all it says.
+/// The process serves: that is all it says, and with a gateway what that has to say.
 async fn health(watch: web::Data<Watch>) -> impl Responder {
     let uptime = watch.since.elapsed().as_secs();
     let version = env!("CARGO_PKG_VERSION");
-    json(StatusCode::OK, format_args!(r#"{{"status":"ok","version":"{version}","uptime_seconds":{uptime}}}"#))
+    let mut gateway = String::new();
+    if let Some(health) = &watch.gateway {
+        for (name, value) in health.members().await {
+            let _ = write!(gateway, r#","{name}":{value}"#);
+        }
+    }
+    json(
+        StatusCode::OK,
+        format_args!(r#"{{"status":"ok","version":"{version}","uptime_seconds":{uptime}{gateway}}}"#),
+    )
 }
 
 /// Whether calls and clients are taken.
@@ -89,6 +107,7 @@ mod tests {
     use actix_web::{App, body::MessageBody, test};
 
     use super::*;
+    use crate::gateway::DidRouter;
 
     async fn get(watch: &Watch, request: test::TestRequest) -> (u16, String) {
         let other = web::to(|| async { "a WebSocket" });
@@ -103,12 +122,17 @@ mod tests {
         test::TestRequest::get().uri(path)
     }
 
+    fn numbers() -> DidRouter {
+        DidRouter::of_text("dids: {100: {}}").expect("it can be used")
+    }
+
     fn watch(token: Option<&str>) -> Watch {
         Watch {
             readiness: Readiness::default(),
             metrics: Arc::default(),
             token: token.map(Secret::new),
             since: Instant::now(),
+            gateway: None,
         }
     }
 
@@ -118,6 +142,10 @@ mod tests {
         let (status, body) = get(&watch, at("/health")).await;
         assert_eq!(status, 200);
         assert!(body.starts_with(r#"{"status":"ok","version":""#), "{body}");
+        let watch = Watch { gateway: Some(Health::with_ollama_at(numbers(), Vec::new())), ..watch };
+        let (_, body) = get(&watch, at("/health")).await;
+        assert!(body.starts_with(r#"{"status":"ok","version":""#), "{body}");
+        assert!(body.ends_with(",\"dids\":[\"+100\"],\"ollama\":false}\n"), "{body}");
         let (status, body) = get(&watch, at("/ready")).await;
         let expected = "{\"status\":\"not ready\",\"reason\":\"the SIP socket is not open\"}\n";
         assert_eq!((status, body.as_str()), (503, expected));

@@ -59,6 +59,13 @@ pub fn init_anew(config: &LogConfig) -> Result<LogGuard, LogError> {
     init_with(config, "CALL_CENTER_LOG_FILE", options.create(true).write(true).truncate(true))
 }
 
+/// Logs the whole process to stdout alone. Call once, and keep the guard as with [`init`].
+pub fn init_stdout(level: Level, mask: bool) -> Result<LogGuard, LogError> {
+    let (subscriber, guard) = subscriber(level, mask, vec![Box::new(io::stdout())])?;
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::AlreadySet)?;
+    Ok(guard)
+}
+
 fn init_with(config: &LogConfig, setting: &'static str, options: &OpenOptions) -> Result<LogGuard, LogError> {
     let file = options.open(&config.file).map_err(|source| LogError::File {
         setting,

@@ -13,6 +13,12 @@ pub enum CloseCause {
     TooSlow,
     /// Another connection took the session over.
     Replaced,
+    /// Nothing more was to be said.
+    Done,
+    /// The peer did not say what it had to.
+    Refused,
+    /// The peer said nothing for too long.
+    Idle,
     /// A message over the limit.
     TooBig,
     /// A text message that is not UTF-8.
@@ -56,7 +62,7 @@ impl ClientMetrics {
     /// A connection was accepted; it is counted as open until the result is dropped.
     pub fn connected(&self) -> Connection {
         self.connections.inc();
-        Connection { _present: Present::new(&self.connected), closed: self.closed.clone(), cause: None }
+        Connection::open(&self.connected, &self.closed)
     }
 
     /// A connection was refused with this HTTP status.
@@ -87,6 +93,11 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// One that `connected` counts while it is open, and `closed` when it is over.
+    pub(super) fn open(connected: &Gauge, closed: &Family<Labels<2>, Counter>) -> Self {
+        Self { _present: Present::new(connected), closed: closed.clone(), cause: None }
+    }
+
     /// Says why it ends; the first reason counts.
     pub fn ends_by(&mut self, cause: CloseCause) {
         self.cause.get_or_insert(cause);
@@ -105,7 +116,8 @@ impl CloseCause {
     const fn code(self) -> &'static str {
         match self {
             CloseCause::Stopping => "1001",
-            CloseCause::TooSlow | CloseCause::Replaced => "1008",
+            CloseCause::Done => "1000",
+            CloseCause::TooSlow | CloseCause::Replaced | CloseCause::Refused | CloseCause::Idle => "1008",
             CloseCause::TooBig => "1009",
             CloseCause::NotUtf8 => "1007",
             CloseCause::BrokenFrame => "1002",
@@ -131,6 +143,9 @@ impl CloseCause {
             CloseCause::Stopping => "stopping",
             CloseCause::TooSlow => "too-slow",
             CloseCause::Replaced => "replaced",
+            CloseCause::Done => "done",
+            CloseCause::Refused => "refused",
+            CloseCause::Idle => "idle",
             CloseCause::TooBig => "too-big",
             CloseCause::NotUtf8 => "not-utf8",
             CloseCause::BrokenFrame => "broken-frame",

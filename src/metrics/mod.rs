@@ -6,6 +6,8 @@
 
 mod calls;
 mod clients;
+mod dids;
+mod gateway;
 mod media;
 mod shelf;
 mod sip;
@@ -22,6 +24,8 @@ use self::shelf::Shelf;
 pub use self::{
     calls::{CallMetrics, LiveCall, Stage},
     clients::{ClientMetrics, CloseCause, Connection},
+    dids::DidMetrics,
+    gateway::GatewayMetrics,
     media::{LegAccount, LegDrops, MediaMetrics, SETTLE_EVERY},
     shelf::Present,
     sip::SipMetrics,
@@ -40,6 +44,10 @@ pub struct Metrics {
     pub media: MediaMetrics,
     /// WebSocket clients.
     pub clients: ClientMetrics,
+    /// The table of our own numbers.
+    pub dids: DidMetrics,
+    /// Twilio's and Telnyx's streams.
+    pub gateway: GatewayMetrics,
     /// Recordings.
     pub recordings: RecordingMetrics,
     /// What a full queue cost.
@@ -90,6 +98,8 @@ impl Metrics {
         let mut shelf = Shelf(&mut registry);
         let (calls, sip) = (CallMetrics::new(&mut shelf), SipMetrics::new(&mut shelf));
         let (media, clients) = (MediaMetrics::new(&mut shelf), ClientMetrics::new(&mut shelf));
+        let dids = DidMetrics::new(&mut shelf);
+        let gateway = GatewayMetrics::new(&mut shelf);
         let recordings = RecordingMetrics {
             open: shelf.gauge("recordings_open", "Recordings that are being written"),
             started: shelf.counter("recordings", "Recordings that were begun"),
@@ -102,7 +112,7 @@ impl Metrics {
             "The relay's version",
             Info::new([("version", env!("CARGO_PKG_VERSION"))]),
         );
-        Self { calls, sip, media, clients, recordings, drops, backlog, registry }
+        Self { calls, sip, media, clients, dids, gateway, recordings, drops, backlog, registry }
     }
 
     /// The text that Prometheus reads (OpenMetrics 1.0).
@@ -202,6 +212,11 @@ pub(crate) mod tests {
         metrics.clients.refused(401);
         metrics.clients.command_refused(481);
         drop(metrics.clients.connected());
+        metrics.gateway.webhook("telnyx", "answered");
+        drop(metrics.gateway.connected());
+        metrics.gateway.refused("full");
+        drop(metrics.gateway.stream("telnyx"));
+        metrics.gateway.hangup("telnyx", "done");
         metrics
     }
 

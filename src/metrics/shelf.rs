@@ -52,6 +52,13 @@ impl Shelf<'_> {
         gauge
     }
 
+    /// Gauges that appear with their first use.
+    pub fn gauge_family<const N: usize>(&mut self, name: &str, help: &str) -> Family<Labels<N>, Gauge> {
+        let family = Family::default();
+        self.0.register(name, help, family.clone());
+        family
+    }
+
     /// One gauge for each pair of values of two labels.
     pub fn gauges<const N: usize, const M: usize>(
         &mut self,

@@ -6,14 +6,11 @@ use std::{
     io,
     net::{SocketAddr, TcpListener},
     sync::{Arc, atomic::AtomicU64},
-    time::Duration,
 };
 
 use actix::Addr;
-use actix_tls::accept::rustls_0_23::TlsStream;
-use actix_web::{App, HttpServer, dev::ServerHandle, rt::net::TcpStream, web};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tracing::debug;
+use actix_web::{App, HttpServer, dev::ServerHandle, web};
+use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{
     StartError, cores,
@@ -23,7 +20,8 @@ use super::{
 };
 use crate::{
     config::Config,
-    http::{Watch, routes},
+    gateway::Gateway,
+    http::{Watch, bounded_connection, routes},
 };
 
 /// Starts serving on a bound socket.
@@ -33,6 +31,7 @@ pub fn start_http(
     tls: Option<rustls::ServerConfig>,
     switchboard: &Addr<Switchboard>,
     watch: Watch,
+    gateway: Option<Gateway>,
 ) -> ServerHandle {
     let clients = ClientSettings {
         mode: config.ws.mode,
@@ -59,19 +58,11 @@ pub fn start_http(
             next_client: next_client.clone(),
         };
         let app = App::new().app_data(web::Data::new(state)).configure(routes(watch.clone()));
+        let app = app.configure(|app| gateway.iter().for_each(|gateway| gateway.configure(app)));
         app.default_service(web::to(http::serve))
     });
-    let server = server.workers(cores()).disable_signals().tcp_nodelay(true).on_connect(|connection, _| {
-        let plain = connection.downcast_ref::<TcpStream>();
-        let stream =
-            plain.or_else(|| connection.downcast_ref::<TlsStream<TcpStream>>().map(|tls| tls.get_ref().0));
-        if let Some(stream) = stream {
-            // What a peer that vanished or never reads costs is bounded by this, and by nothing else.
-            if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(TCP_USER_TIMEOUT)) {
-                debug!(%error, "TCP_USER_TIMEOUT");
-            }
-        }
-    });
+    let server = server.workers(cores()).disable_signals().tcp_nodelay(true);
+    let server = server.on_connect(|connection, _| bounded_connection(connection));
     let listening = match tls {
         Some(tls) => server.listen_rustls_0_23(socket, tls),
         None => server.listen(socket),
@@ -95,5 +86,3 @@ pub fn bind_http(address: SocketAddr) -> Result<TcpListener, StartError> {
     };
     bound().map_err(|source| StartError::Bind { address, setting: "WS_HOST, WS_PORT", source })
 }
-
-const TCP_USER_TIMEOUT: Duration = Duration::from_secs(10);

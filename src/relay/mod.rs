@@ -22,7 +22,8 @@ pub(crate) mod testing;
 mod tls;
 mod ws_client;
 
-pub(crate) use ws_client::SUBPROTOCOL;
+pub(crate) use http::{Slot, Slots};
+pub(crate) use ws_client::{SUBPROTOCOL, outbox, socket};
 
 use std::{
     io as std_io,
@@ -48,6 +49,7 @@ use self::{
 };
 use crate::{
     config::{Config, RtpConfig},
+    gateway::{Gateway, GatewayError},
     http::{Readiness, Watch},
     metrics::Metrics,
     test_line::TestLine,
@@ -57,6 +59,7 @@ use crate::{
 pub struct Relay {
     switchboard: Addr<Switchboard>,
     server: ServerHandle,
+    gateway: Option<Gateway>,
     arbiters: Vec<Arbiter>,
     /// Of the reader: it may be busy with a file that nobody will hear.
     files: Arbiter,
@@ -87,6 +90,9 @@ pub enum StartError {
     /// The certificate or its key cannot be used.
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
+    /// The gateway does not start.
+    #[error(transparent)]
+    Gateway(#[from] GatewayError),
     /// The RTP range has no room.
     #[error("RTP_PORT_START..RTP_PORT_END: {0}")]
     Ports(#[from] rtp::ports::PortRangeError),
@@ -118,11 +124,17 @@ impl Relay {
         let ws_address = local_address(http_socket.local_addr(), config.ws.listen);
         let test_line = start_test_line(config).map_err(StartError::TestLine)?;
 
+        let gateway = config
+            .gateway
+            .enabled
+            .then(|| Gateway::start(&config.gateway, ws_address, tls.is_some(), &metrics));
+        let gateway = gateway.transpose()?;
         let watch = Watch {
             readiness: Readiness::default(),
             metrics,
             token: config.ws.token.clone().filter(|_| !ws_address.ip().is_loopback()),
             since: Instant::now(),
+            gateway: gateway.as_ref().map(|gateway| gateway.health.clone()),
         };
         let (disk, files) = (Arbiter::new(), Arbiter::new());
         let wire = Arbiter::new();
@@ -147,7 +159,9 @@ impl Relay {
             readiness: watch.readiness.clone(),
         };
         let switchboard = stack.start(&threads);
-        let server = start_http(config, http_socket, tls, &switchboard, watch);
+        let gateway =
+            gateway.map(|gateway| gateway.with_relay(switchboard.clone().recipient(), watch.token.clone()));
+        let server = start_http(config, http_socket, tls, &switchboard, watch, gateway.clone());
 
         info!("SIP Server started on {sip_address}");
         info!("WebSocket Server started on {ws_address}");
@@ -155,7 +169,7 @@ impl Relay {
             TestLine::banner(ws_address, config.ws.tls.is_some()).iter().for_each(|line| info!("{line}"));
         }
         let arbiters = media.into_iter().chain([wire, disk]).collect();
-        Ok(Self { switchboard, server, arbiters, files, test_line, sip_address, ws_address })
+        Ok(Self { switchboard, server, gateway, arbiters, files, test_line, sip_address, ws_address })
     }
 
     /// Where SIP is spoken.
@@ -175,7 +189,15 @@ impl Relay {
 
     /// Ends every call, tells every client, completes every recording, and returns when that is done, or after 4 s.
     pub async fn stop(self) {
-        let ended = tokio::time::timeout(STOP_DEADLINE, self.switchboard.send(Shutdown)).await;
+        let stopping = async {
+            let stopped = self.switchboard.send(Shutdown).await;
+            // Now it has hung up on its own; who answers to nobody but the gateway follows.
+            if let Some(gateway) = &self.gateway {
+                gateway.stop().await;
+            }
+            stopped
+        };
+        let ended = tokio::time::timeout(STOP_DEADLINE, stopping).await;
         if ended.is_err() {
             warn!("not everything ended in time");
         }

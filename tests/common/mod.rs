@@ -8,6 +8,7 @@
 
 pub mod backend;
 pub mod call_center;
+pub mod gateway;
 pub mod http;
 pub mod invariants;
 pub mod md5;
@@ -25,6 +26,7 @@ pub mod sipp;
 pub mod sipp_call;
 pub mod temp;
 pub mod tools;
+pub mod voice_server;
 pub mod ws;
 
 use std::net::UdpSocket;

@@ -7,9 +7,9 @@
 mod calls;
 mod commands;
 mod frame_guard;
-mod outbox;
+pub(crate) mod outbox;
 mod session;
-mod socket;
+pub(crate) mod socket;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -26,7 +26,7 @@ pub use self::{calls::Calls, outbox::Backlog};
 use self::{
     calls::KnownCall,
     outbox::{CloseReason, Outbox},
-    socket::{FromSocket, Socket},
+    socket::{FromSocket, Socket, Terms},
 };
 use super::{
     http::Slot,
@@ -142,9 +142,14 @@ impl WsClient {
         request: &HttpRequest,
         payload: web::Payload,
     ) -> Result<HttpResponse, actix_web::Error> {
-        let (outbox, max_message) = (self.outbox.clone(), self.settings.max_message);
+        let outbox = self.outbox.clone();
+        let terms = Terms {
+            max_message: self.settings.max_message,
+            protocols: &[SUBPROTOCOL],
+            too_big: "message over WS_MAX_MESSAGE_BYTES",
+        };
         let connection = self.settings.metrics.clients.connected();
-        Socket::upgrade(request, payload, self.start().recipient(), outbox, max_message, connection)
+        Socket::upgrade(request, payload, self.start().recipient(), outbox, terms, connection)
     }
 
     /// How audio travels on this connection, both ways.

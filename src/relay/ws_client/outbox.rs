@@ -39,6 +39,12 @@ pub enum CloseReason {
     TooSlow,
     /// 1008: another connection took the session over.
     Replaced,
+    /// 1000: nothing more is to be said.
+    Done,
+    /// 1008: the peer did not say what it had to.
+    Refused,
+    /// 1008: the peer said nothing for too long.
+    Idle,
 }
 
 impl From<CloseReason> for CloseCause {
@@ -47,6 +53,9 @@ impl From<CloseReason> for CloseCause {
             CloseReason::GoingAway => CloseCause::Stopping,
             CloseReason::TooSlow => CloseCause::TooSlow,
             CloseReason::Replaced => CloseCause::Replaced,
+            CloseReason::Done => CloseCause::Done,
+            CloseReason::Refused => CloseCause::Refused,
+            CloseReason::Idle => CloseCause::Idle,
         }
     }
 }
@@ -151,10 +160,18 @@ impl Outbox {
             .for_each(|message| queue.push(message));
     }
 
+    /// Drops the audio that waits: it is not to be heard any more.
+    pub fn drop_audio(&self) {
+        self.0.borrow_mut().waiting.retain(|message| !matches!(message, Outgoing::Audio(_)));
+    }
+
     /// Queues the close frame behind what waits, or in place of it where the peer is not reading it anyway.
     pub fn close(&self, reason: CloseReason) {
         let mut queue = self.0.borrow_mut();
-        if reason != CloseReason::GoingAway {
+        if queue.closed.is_some() {
+            return;
+        }
+        if !matches!(reason, CloseReason::GoingAway | CloseReason::Done) {
             queue.waiting.clear();
         }
         queue.push(Outgoing::Close(reason));

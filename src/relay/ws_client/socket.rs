@@ -1,7 +1,8 @@
 //! `Socket` owns one WebSocket connection. It is the only place that knows `actix-web-actors`.
 //!
-//! In: frames of the peer, the [`Outbox`]. Out: whole messages to the client's actor, frames. While the peer does not
-//! read, this actor is not polled at all (it is the HTTP body), which is why everything else lives in another one.
+//! In: frames of the peer, the [`Outbox`]. Out: whole messages to the actor behind it, a client of the relay or a media
+//! stream of the gateway, and frames. While the peer does not read, this actor is not polled at all (it is the HTTP body),
+//! which is why everything else lives in another one.
 
 use std::time::{Duration, Instant};
 
@@ -35,11 +36,22 @@ pub enum FromSocket {
     Gone,
 }
 
+/// What a connection is opened on.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// Bytes of one message after reassembly.
+    pub max_message: usize,
+    /// The subprotocols that are spoken (RFC 6455 §1.9).
+    pub protocols: &'static [&'static str],
+    /// What the peer is told with code 1009.
+    pub too_big: &'static str,
+}
+
 /// See the module's documentation.
 pub struct Socket {
     client: Recipient<FromSocket>,
     outbox: Outbox,
-    max_message: usize,
+    terms: Terms,
     pace: Pace,
     partial: Option<Partial>,
     last_heard: Instant,
@@ -53,21 +65,21 @@ struct Partial {
 }
 
 impl Socket {
-    /// Upgrades an HTTP request. Messages of up to `max_message` bytes go to `client`, `outbox` to the peer.
+    /// Upgrades an HTTP request. Messages go to `client`, `outbox` to the peer.
     pub fn upgrade(
         request: &HttpRequest,
         payload: web::Payload,
         client: Recipient<FromSocket>,
         outbox: Outbox,
-        max_message: usize,
+        terms: Terms,
         connection: Connection,
     ) -> Result<HttpResponse, actix_web::Error> {
-        let (guarded, pace) = FrameGuard::new(payload, max_message);
+        let (guarded, pace) = FrameGuard::new(payload, terms.max_message);
         let socket =
-            Self { client, outbox, max_message, pace, partial: None, last_heard: Instant::now(), connection };
+            Self { client, outbox, terms, pace, partial: None, last_heard: Instant::now(), connection };
         ws::WsResponseBuilder::new(socket, request, guarded)
-            .protocols(&[super::SUBPROTOCOL])
-            .frame_size(max_message)
+            .protocols(terms.protocols)
+            .frame_size(terms.max_message)
             .start()
     }
 
@@ -95,7 +107,7 @@ impl Socket {
 
     fn append(&mut self, data: &[u8], ctx: &mut WebsocketContext<Self>) {
         let Some(partial) = &mut self.partial else { return };
-        if partial.data.len() + data.len() > self.max_message {
+        if partial.data.len() + data.len() > self.terms.max_message {
             self.partial = None;
             return self.close(CloseCause::TooBig, ctx);
         }
@@ -117,7 +129,7 @@ impl Socket {
     /// Closes the connection from our side.
     fn close(&mut self, cause: CloseCause, ctx: &mut WebsocketContext<Self>) {
         self.connection.ends_by(cause);
-        ctx.close(close_frame(cause).map(Into::into));
+        ctx.close(close_frame(cause, &self.terms).map(Into::into));
         ctx.stop();
     }
 }
@@ -201,12 +213,15 @@ fn is_utf_8_error(error: &std::io::Error) -> bool {
 }
 
 /// What the peer is told; nothing where it does not listen any more.
-fn close_frame(cause: CloseCause) -> Option<(CloseCode, &'static str)> {
+fn close_frame(cause: CloseCause, terms: &Terms) -> Option<(CloseCode, &'static str)> {
     match cause {
         CloseCause::Stopping => Some((CloseCode::Away, "the relay stops")),
         CloseCause::TooSlow => Some((CloseCode::Policy, "too slow")),
         CloseCause::Replaced => Some((CloseCode::Policy, "session resumed elsewhere")),
-        CloseCause::TooBig => Some((CloseCode::Size, "message over WS_MAX_MESSAGE_BYTES")),
+        CloseCause::Done => Some((CloseCode::Normal, "")),
+        CloseCause::Refused => Some((CloseCode::Policy, "stream refused")),
+        CloseCause::Idle => Some((CloseCode::Policy, "nothing heard for too long")),
+        CloseCause::TooBig => Some((CloseCode::Size, terms.too_big)),
         CloseCause::NotUtf8 => Some((CloseCode::Invalid, "text that is not UTF-8")),
         CloseCause::BrokenFrame => Some((CloseCode::Protocol, "broken frame")),
         CloseCause::NoPong | CloseCause::Peer(_) | CloseCause::Lost => None,

@@ -30,6 +30,11 @@ impl Key {
         PublicKey::from_slice(bytes).map(Key).map_err(|_| malformed)
     }
 
+    /// The 32 bytes themselves.
+    pub fn from_bytes(key: [u8; 32]) -> Self {
+        Key(PublicKey::new(key))
+    }
+
     /// Verifies a webhook. `signature` and `timestamp` as the headers have them, `now` in seconds since 1970.
     pub fn verify(
         &self,
