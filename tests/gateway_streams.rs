@@ -242,7 +242,8 @@ fn canonical_audio_passes_telnyx_untouched_in_messages_of_twenty_milliseconds() 
     caller.media(&noise);
     assert_eq!(run(async { call.transport.receive_audio().next().await }).unwrap(), noise);
 
-    let three_seconds: Vec<u8> = (0..96_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 11) as u8).collect();
+    let three_seconds: Vec<u8> =
+        (0..96_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 11) as u8).collect();
     run(call.transport.send_audio(three_seconds.clone())).unwrap();
     let said = caller.hear(150);
     assert!(said.iter().all(|frame| frame.len() == 640));
