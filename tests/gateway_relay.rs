@@ -1,6 +1,9 @@
 //! Twilio and Telnyx calls whose callers are given to the relay's clients: the real binary, a provider's WebSocket on one
 //! side, clients of the text protocol on the other.
 
+// Helpers of tests are test code, too.
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use std::time::{Duration, Instant};
@@ -15,7 +18,7 @@ use common::temp::TempDir;
 use common::ws::{Incoming, WsClient};
 use common::{WAIT, eventually, http};
 use serde_json::json;
-use testkit::tone;
+use testkit::{tone, voice};
 
 /// A relay that gives the calls of its gateway to its clients.
 fn relay(settings: &[(&str, &str)]) -> Relay {
@@ -26,6 +29,18 @@ fn relay(settings: &[(&str, &str)]) -> Relay {
     let mut all = vec![("GATEWAY_ENABLE", "1"), ("GATEWAY_HANDLER", "relay"), ("GATEWAY_CONFIG", &numbers)];
     all.extend_from_slice(settings);
     Relay::start_in(dir, &all)
+}
+
+/// The caller talks, in time: 8 kHz for Twilio.
+fn talk(caller: &mut Caller, pcm: &[i16]) {
+    let mut payload = Vec::new();
+    audio::g711::encode_ulaw(pcm, &mut payload);
+    let begin = Instant::now();
+    for (n, frame) in payload.chunks(160).enumerate() {
+        let due = begin + Duration::from_millis(20) * n as u32;
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        caller.media(frame);
+    }
 }
 
 /// The audio of the first `n` binary RTP messages of a client.
@@ -111,6 +126,26 @@ fn clear_stops_the_audio_at_once_and_at_the_provider_too() {
     assert!(took < Duration::from_millis(500), "{took:?}");
     assert!(late < 20, "{late} messages came after all");
     assert!(caller.ws.is_quiet(Duration::from_millis(300)), "nothing follows, silence neither");
+}
+
+#[test]
+fn caller_who_talks_over_playback_interrupts_it() {
+    let relay = relay(&[]);
+    let mut client = WsClient::connect(relay.ws(), "mode=multi");
+    let mut caller = Caller::twilio(relay.ws());
+    client.wait_for("CALL_ANS:MZ1");
+    client.send_pcm("MZ1", &tone::tone(300.0, 8000, 8000));
+    talk(&mut caller, &[0; 3200]);
+    talk(&mut caller, &voice::speech(8000, 1200, 11));
+    client.expect_all(&["SPEECH:MZ1##start"]);
+    let barge_in = client.expect("BARGE_IN:MZ1##");
+    let played: u64 = barge_in.rsplit("##").next().unwrap().parse().unwrap();
+    assert!((400..=1600).contains(&played), "{barge_in}");
+    // The provider says nothing more, as a caller who is silent may have it.
+    client.expect_all(&["SPEECH:MZ1##stop"]);
+    caller.stop();
+    client.expect_all(&["BYE:MZ1"]);
+    client.finish();
 }
 
 #[test]
