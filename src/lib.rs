@@ -25,4 +25,5 @@ pub mod http;
 pub mod logging;
 pub mod metrics;
 pub mod relay;
+pub mod stream_call;
 pub mod test_line;

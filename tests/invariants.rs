@@ -66,6 +66,14 @@ fn logs_that_keep_the_rules_pass() {
         &["CALLING:0912##a", "CALL_FAILED:487 Request Terminated##a"],
         &["CALLING:0912##a", "CALL_IGNORE:a", "CALL_FAILED:486 Busy Here##a"],
         &["RING_ANS:1##a", "CALL_ANS:a", &frame("a"), "BYE:a"],
+        &[
+            "RING_ANS:1##a",
+            "CALLED:a##+1512",
+            "RING_ANS:1##b",
+            "CALLED:b##100",
+            "RING_IGNORE:a",
+            "RING_IGNORE:b",
+        ],
     ] {
         assert_eq!(multi(lines), NONE, "{lines:?}");
     }
@@ -117,6 +125,17 @@ fn audio_at_the_wrong_time_or_in_the_wrong_form_is_found() {
 fn words_of_the_wrong_mode_and_bad_forms_are_found() {
     assert_eq!(classic(&["PONG"]), ["a word of multi on another connection"]);
     assert_eq!(classic(&["CALLING:1##a", "CALL_FAILED:500 x"]), ["a word of multi on another connection"]);
+    let called = |rest: &str| format!("CALLED:{rest}");
+    assert_eq!(multi(&["RING_ANS:1##a", &called("a##"), "RING_IGNORE:a"]), ["CALLED"]);
+    assert_eq!(multi(&["RING_ANS:1##a", &called("a##1##2"), "RING_IGNORE:a"]), ["CALLED"]);
+    let right_after = ["CALLED comes right after RING_ANS"];
+    assert_eq!(multi(&["RING_ANS:1##a", &called("b##1"), "RING_IGNORE:a"]), right_after);
+    assert_eq!(multi(&["RING_ANS:1##a", &called("a##1"), &called("a##1"), "RING_IGNORE:a"]), right_after);
+    assert_eq!(multi(&["RING_ANS:1##a", "CALL_ANS:a", &called("a##1"), "BYE:a"]), right_after);
+    assert_eq!(
+        classic(&["RING_ANS:1##a", &called("a##1"), "RING_IGNORE:a"]),
+        ["a word of multi on another connection"]
+    );
     assert_eq!(classic(&["HELLO"]), ["unknown word"]);
     assert_eq!(classic(&["RING_ANS:1##a:b", "RING_IGNORE:a:b"])[0], "a call id is encoded");
     assert_eq!(classic(&["CALL_FAILED:busy"]), ["CALL_FAILED"]);

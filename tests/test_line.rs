@@ -206,13 +206,6 @@ fn test_call_that_nobody_answers_fails_and_says_why() {
     assert!(text.contains("FAILED: not answered: 480 Temporarily Unavailable"), "{text}");
 }
 
-#[test]
-fn test_call_without_sip_is_not_available_yet() {
-    let output = test_call(&[], 5062);
-    assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&output.stdout).contains("not available yet"));
-}
-
 /// Places a call in multi mode and gives its id when it is up.
 fn call(client: &mut WsClient, number: &str) -> String {
     client.send(&format!("CALL:{number}"));

@@ -28,6 +28,13 @@ pub enum Event {
         /// The call.
         call: CallId,
     },
+    /// The number that an inbound call was placed to; multi only, right after its RING_ANS.
+    Called {
+        /// The call.
+        call: CallId,
+        /// The number, or user name.
+        number: String,
+    },
     /// The call is up; or, in classic and hex, it is the focus again.
     CallAns {
         /// The call.
@@ -188,6 +195,7 @@ impl Event {
     pub fn verb(&self) -> &'static str {
         match self {
             Event::RingAns { .. } => "RING_ANS",
+            Event::Called { .. } => "CALLED",
             Event::CallAns { .. } => "CALL_ANS",
             Event::CallIgnore { .. } => "CALL_IGNORE",
             Event::CallFailed { .. } => "CALL_FAILED",
@@ -254,6 +262,7 @@ impl Event {
             Event::RingAns { phone, call } | Event::Calling { phone, call } => {
                 write!(out, ":{}##{call}", text::phone(phone))
             }
+            Event::Called { call, number } => write!(out, ":{call}##{}", text::phone(number)),
             Event::CallAns { call }
             | Event::CallIgnore { call }
             | Event::RingIgnore { call }

@@ -324,6 +324,7 @@ fn every_event_of_the_table_is_printed_and_read() {
         ("XON:x@h##500", Event::Xon { call: call(), queued: ms(500) }),
         ("HOLD:x@h", Event::Hold { call: call() }),
         ("RESUME:x@h", Event::Resume { call: call() }),
+        ("CALLED:x@h##+15125551234", Event::Called { call: call(), number: "+15125551234".into() }),
         ("TRANSFER:x@h##200 OK", Event::Transfer { call: call(), status: 200, reason: "OK".into() }),
         (
             "ERROR:481 Call Does Not Exist##BYE",
@@ -368,6 +369,9 @@ fn no_peer_text_can_split_a_line() {
     assert_eq!(event.line(Mode::Multi).as_deref(), Some("CALL_FAILED:486 a#b  BYE:x##x"));
     let event = Event::RingAns { phone: "a##b:c\n".into(), call: id("x") };
     assert_eq!(event.line(Mode::Classic).as_deref(), Some("RING_ANS:a%23%23b%3Ac##x"));
+    let event = Event::Called { call: id("x"), number: "a##b:c\n d".into() };
+    assert_eq!(event.line(Mode::Multi).as_deref(), Some("CALLED:x##a%23%23b%3Acd"));
+    assert_eq!((event.line(Mode::Classic), event.line(Mode::Hex)), (None, None));
     let event = Event::CallFailed { status: 603, reason: "".into(), call: None };
     assert_eq!(event.line(Mode::Classic).as_deref(), Some("CALL_FAILED:603 Decline"));
 }

@@ -225,6 +225,7 @@ fn event() -> impl Strategy<Value = Event> {
     let outcome = prop_oneof![Just(MarkOutcome::Played), Just(MarkOutcome::Cleared)];
     let calls = prop_oneof![
         (phone(), call_id()).prop_map(|(phone, call)| Event::RingAns { phone, call }),
+        (call_id(), phone()).prop_map(|(call, number)| Event::Called { call, number }),
         call_id().prop_map(|call| Event::CallAns { call }),
         call_id().prop_map(|call| Event::CallIgnore { call }),
         (status(), words(), option::of(call_id())).prop_map(|(status, reason, call)| Event::CallFailed {

@@ -75,6 +75,8 @@ pub struct Invite {
     pub from: String,
     /// The callee: the URI of To.
     pub to: String,
+    /// The number that was called, or the user name; `None` where that is not known.
+    pub called: Option<String>,
     /// Every `X-` header in order, names as received.
     pub headers: Vec<(String, String)>,
     /// Where it came from.

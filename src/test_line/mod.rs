@@ -30,6 +30,7 @@ use sip::{Endpoint, EndpointConfig};
 use tracing::{debug, warn};
 
 use self::exchange::{CensusRequest, Exchange, Stop};
+pub(crate) use self::hearing::Hearing;
 pub use self::{
     caller::{TestCall, TestCallError, TestCallReport},
     exchange::LineCensus,

@@ -35,8 +35,15 @@ impl Invariants {
 
     /// A sentence for each broken rule.
     pub fn violations(log: &EventLog) -> Vec<String> {
-        let mut state =
-            State { log, calls: BTreeMap::new(), focus: None, ignored: None, failed: 0, broken: vec![] };
+        let mut state = State {
+            log,
+            calls: BTreeMap::new(),
+            focus: None,
+            ignored: None,
+            rang_last: None,
+            failed: 0,
+            broken: vec![],
+        };
         for message in &log.messages {
             state.message(message);
         }
@@ -60,6 +67,8 @@ struct State<'a> {
     focus: Option<String>,
     /// The call of a CALL_IGNORE that was the last signalling message.
     ignored: Option<String>,
+    /// The call of a RING_ANS that was the last signalling message.
+    rang_last: Option<String>,
     /// CALL_FAILED without a call id and without a CALL_IGNORE before it.
     failed: usize,
     broken: Vec<String>,
@@ -90,6 +99,7 @@ impl State<'_> {
         let follows = ignored.is_none() || text.starts_with("CALL_FAILED:");
         self.rule(follows, "I3: CALL_IGNORE is followed by CALL_FAILED", text);
         let (verb, rest) = text.split_once(':').unwrap_or((text, ""));
+        let rang_last = self.rang_last.take();
         match verb {
             "RING_ANS" => self.ringing(rest),
             "CALL_ANS" => self.up(rest),
@@ -108,6 +118,13 @@ impl State<'_> {
                 let fresh = !self.calls.contains_key(&call);
                 self.rule(fresh, "CALLING comes first", text);
                 self.call(&call);
+            }
+            "CALLED" => {
+                self.multi_only(text);
+                let (id, number) = rest.split_once("##").unwrap_or((rest, ""));
+                let formed = !number.is_empty() && !number.contains([':', '#', ' ']);
+                self.rule(formed, "CALLED:{call-id}##{number}", text);
+                self.rule(rang_last.as_deref() == Some(id), "CALLED comes right after RING_ANS", text);
             }
             "DTMF" | "SPEECH" | "BARGE_IN" | "MARK" | "XOFF" | "XON" | "HOLD" | "RESUME" | "TRANSFER" => {
                 self.multi_only(text);
@@ -151,6 +168,7 @@ impl State<'_> {
         let Seen { rang, up, over } = std::mem::take(self.call(&id));
         self.rule(!rang && !up && over.is_none(), "I1: RING_ANS once, and first", rest);
         *self.call(&id) = Seen { rang: true, up, over };
+        self.rang_last = Some(id);
     }
 
     fn up(&mut self, id: &str) {

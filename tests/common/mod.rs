@@ -13,6 +13,7 @@ pub mod http;
 pub mod invariants;
 pub mod md5;
 pub mod pbx;
+pub mod python;
 pub mod recording;
 pub mod registrar;
 pub mod relay;

@@ -32,6 +32,12 @@ pub enum Incoming {
 }
 
 impl Incoming {
+    /// True for CALLED, which comes with every RING_ANS of an inbound call in multi mode. That it does is for the invariants
+    /// and for the tests of it.
+    pub fn is_called(&self) -> bool {
+        matches!(self, Incoming::Text(text) if text.starts_with("CALLED:"))
+    }
+
     /// True for a message that carries audio.
     pub fn is_rtp(&self) -> bool {
         match self {
@@ -156,6 +162,15 @@ impl WsClient {
         }
     }
 
+    /// Every CALLED so far.
+    pub fn called(&self) -> Vec<String> {
+        let texts = self.transcript().into_iter().filter_map(|(_, message)| match message {
+            Incoming::Text(text) if text.starts_with("CALLED:") => Some(text),
+            _ => None,
+        });
+        texts.collect()
+    }
+
     /// True when no signalling arrives within `time`.
     pub fn is_quiet(&mut self, time: Duration) -> bool {
         self.next_signal(time).is_none()
@@ -230,11 +245,11 @@ impl WsClient {
         closed.expect("the relay closes the connection")
     }
 
-    /// Waits for the next message that is no audio.
+    /// Waits for the next message that is neither audio nor CALLED, which `called` gives.
     pub fn next_signal(&mut self, timeout: Duration) -> Option<Incoming> {
         let start = self.read;
         let found = self.incoming.wait(Instant::now() + timeout, |list| {
-            let signal = |m: &Incoming| !m.is_rtp() && !matches!(m, Incoming::Pong(_));
+            let signal = |m: &Incoming| !m.is_rtp() && !m.is_called() && !matches!(m, Incoming::Pong(_));
             let offset = list[start..].iter().position(|(_, m)| signal(m))?;
             Some((start + offset + 1, list[start + offset].1.clone()))
         });

@@ -54,6 +54,7 @@ impl Event {
 const WORDS: &[&str] = &[
     "RTP",
     "RING_ANS",
+    "CALLED",
     "CALL_ANS",
     "CALL_IGNORE",
     "CALL_FAILED",
@@ -87,6 +88,10 @@ fn arguments(verb: &str, arg: &str, mode: Mode) -> Option<Event> {
         "RING_ANS" => {
             let (phone, call) = phone_and_id(arg)?;
             Event::RingAns { phone, call }
+        }
+        "CALLED" => {
+            let (call, number) = id_and_rest(arg)?;
+            Event::Called { call, number: number.to_owned() }
         }
         "CALLING" => {
             let (phone, call) = phone_and_id(arg)?;

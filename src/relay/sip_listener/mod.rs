@@ -33,7 +33,7 @@ pub use self::{
 };
 use self::{
     door::{dial_of, uri_of},
-    naming::{MAX_PHONE, phone_of},
+    naming::{MAX_PHONE, called_number, phone_of},
     outcome::{dial_error, end_reason},
     routes::Routes,
 };
@@ -196,8 +196,11 @@ impl SipListener {
         };
         let phone = phone_of(&incoming.from);
         info!(call_id = %id, from = %Pii(&phone), peer = %incoming.source, "inbound call");
-        let Incoming { sip_call_id, from, to, offer, headers, source, .. } = incoming;
-        let invite = Arc::new(Invite { sip_call_id, from: from.uri, to: to.uri, headers, source });
+        let Incoming { sip_call_id, request_uri, from, to, offer, headers, source, .. } = incoming;
+        let registered = self.trunk.as_ref().filter(|trunk| trunk.register);
+        let own = registered.and_then(|trunk| Some(trunk.credentials.as_ref()?.username.as_str()));
+        let called = called_number(&request_uri, &to, own);
+        let invite = Arc::new(Invite { sip_call_id, from: from.uri, to: to.uri, called, headers, source });
         self.switchboard.do_send(IncomingCall { id, phone, offer, invite });
     }
 

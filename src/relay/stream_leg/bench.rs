@@ -72,6 +72,8 @@ pub struct Bench {
     heard: UnboundedReceiver<Heard>,
     /// The call that was made known last.
     pub handle: Option<CallHandle>,
+    /// The number that it was placed to.
+    pub called: Option<String>,
 }
 
 impl Bench {
@@ -126,7 +128,7 @@ impl Bench {
         };
         let threads = Threads { home: here.clone(), wire: here.clone(), media: vec![here] };
         let switchboard = stack.start(&threads);
-        Self { switchboard, metrics, folder, client, heard, handle: None }
+        Self { switchboard, metrics, folder, client, heard, handle: None, called: None }
     }
 
     /// A provider opens the stream of a call.
@@ -160,6 +162,9 @@ impl Bench {
         loop {
             match within(self.heard.recv()).await {
                 Some(Heard::Event(ClientEvent::Known(handle))) => self.handle = Some(handle),
+                Some(Heard::Event(ClientEvent::Say(Event::Called { number, .. }))) => {
+                    self.called = Some(number)
+                }
                 Some(Heard::Event(ClientEvent::Say(event))) => return text(&event),
                 Some(Heard::Event(ClientEvent::Close)) => return "(closed)".to_owned(),
                 Some(Heard::Event(_) | Heard::Audio(_)) => {}

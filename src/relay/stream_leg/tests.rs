@@ -31,6 +31,7 @@ async fn call_is_told_like_a_sip_call_and_its_end_when_the_recording_is_complete
     assert_eq!((handle.id.as_str(), handle.phone.as_str()), (ID, "+15125551234"));
     let invite = handle.invite.expect("what the provider said");
     assert_eq!((invite.to.as_str(), invite.sip_call_id.as_str()), ("+15125559999", "MZ:18#ad"));
+    assert_eq!(bench.called.as_deref(), Some("+15125559999"));
     assert_eq!(bench.census().await.ports, 0, "a stream needs no port");
 
     // Half a second of one value, half a second of nothing, half a second of another.

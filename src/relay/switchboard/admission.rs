@@ -24,6 +24,7 @@ use super::{
         },
         random::{random_u64, uuid4},
         rtp_ports::PortLease,
+        sip_listener::number_text,
     },
     CallerLeg, SpawnedCall, Switchboard,
     guard::{self, Refusal},
@@ -202,6 +203,7 @@ impl From<&StreamStart> for Invite {
             sip_call_id: start.id.to_sip_call_id(),
             from: start.phone.clone(),
             to: start.called.clone(),
+            called: Some(number_text(&start.called)).filter(|number| !number.is_empty()),
             headers: start.parameters.clone(),
             source: start.source,
         }

@@ -182,8 +182,9 @@ impl Switchboard {
         match news {
             CallNews::Ringing => {
                 entry.rang = true;
-                let phone = entry.handle.phone.clone();
-                self.audience.say_all(&call, Event::RingAns { phone, call: call.clone() });
+                for event in entry.ringing() {
+                    self.audience.say_all(&call, event);
+                }
             }
             CallNews::Up => {
                 entry.up = true;

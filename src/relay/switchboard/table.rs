@@ -17,12 +17,21 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// What announces the call when it rings.
+    pub fn ringing(&self) -> Vec<Event> {
+        let CallHandle { id, phone, invite, .. } = &self.handle;
+        let called = invite.as_ref().and_then(|invite| invite.called.clone());
+        let called = called.map(|number| Event::Called { call: id.clone(), number });
+        let rings = Event::RingAns { phone: phone.clone(), call: id.clone() };
+        std::iter::once(rings).chain(called).collect()
+    }
+
     /// What brings a newcomer up to date.
     fn story(&self) -> Vec<(CallId, ClientEvent)> {
         let call = &self.handle.id;
-        let ring = self.rang.then(|| Event::RingAns { phone: self.handle.phone.clone(), call: call.clone() });
+        let ring = self.rang.then(|| self.ringing());
         let up = self.up.then(|| Event::CallAns { call: call.clone() });
-        let said = ring.into_iter().chain(up).map(ClientEvent::Say);
+        let said = ring.into_iter().flatten().chain(up).map(ClientEvent::Say);
         std::iter::once(ClientEvent::Known(self.handle.clone()))
             .chain(said)
             .map(|e| (call.clone(), e))
