@@ -6,6 +6,7 @@
 
 mod common;
 
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::call_center::CallCenter;
@@ -226,6 +227,39 @@ fn stream_for_which_there_is_no_room_is_closed_and_the_other_goes_on() {
     first.stop();
     client.expect_all(&["BYE:MZ1"]);
     client.finish();
+}
+
+/// A-98, with the program that a user tries the gateway with.
+#[test]
+fn test_call_hears_what_a_client_says_back() {
+    for provider in ["telnyx", "twilio"] {
+        let relay = relay(&[]);
+        let mut client = WsClient::connect(relay.ws(), "mode=multi");
+        let port = relay.ws().port().to_string();
+        let arguments = ["--port", &port, "--did", DID, "--frames", "75", "--provider", provider];
+        let mut program = Command::new(env!("CARGO_BIN_EXE_test_call"));
+        let call = program.args(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let ring = client.expect("RING_ANS:");
+        let id = ring.rsplit("##").next().unwrap().to_owned();
+        client.expect_all(&[&format!("CALL_ANS:{id}")]);
+        let mut said = 0;
+        let over = eventually(2 * WAIT, || {
+            let heard = client.transcript().into_iter().filter(|(_, message)| message.is_rtp());
+            for (_, message) in heard.skip(said) {
+                let Incoming::Text(line) = message else { panic!("text was asked for") };
+                client.send(&line);
+                said += 1;
+            }
+            client.signals().contains(&Incoming::Text(format!("BYE:{id}")))
+        });
+        assert!(over, "{said} frames were heard");
+        let output = call.wait_with_output().unwrap();
+        let printed = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && printed.contains("ALL TESTS PASSED"), "{printed}");
+        let echoed = printed.split("server echoed ").nth(1).expect("an echo").split('/').next().unwrap();
+        // What is said before the call is up is not heard.
+        assert!((70..=75).contains(&echoed.parse::<u32>().unwrap()), "{printed}");
+    }
 }
 
 #[test]
