@@ -62,6 +62,10 @@ pub struct SessionConfig {
     pub max_reorder: u16,
     /// Frames that are sent back to back after a late tick; what is due beyond them is skipped.
     pub max_burst: u32,
+    /// How far ahead of the clock agent audio is sent, for a peer that plays what comes when it comes, and drops it when it
+    /// is told to: so its queue does not run dry when the network is late. In whole frames; zero for a peer with a jitter
+    /// buffer. Positions, marks and what was played count what is due, not what was sent.
+    pub lead: Duration,
     /// Pause between two digits sent, rounded up to a whole frame.
     pub dtmf_gap: Duration,
 }
@@ -93,6 +97,7 @@ impl SessionConfig {
             rtcp_interval: Duration::from_secs(5),
             max_reorder: 64,
             max_burst: 10,
+            lead: Duration::ZERO,
             dtmf_gap: Duration::from_millis(50),
         }
     }

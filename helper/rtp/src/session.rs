@@ -68,6 +68,10 @@ pub struct Session {
     in_talk_spurt: bool,
     /// When the last frame of agent audio has been heard out.
     busy_until: Option<Instant>,
+    /// Frames of agent audio that were sent and are not due yet.
+    ahead: u32,
+    /// Agent audio that was sent, and cleared before it was due.
+    unheard: Duration,
     draining: bool,
     /// Whether high water was reported and low water not yet.
     above_high_water: bool,
@@ -109,6 +113,8 @@ impl Session {
             timestamp: config.first_timestamp,
             in_talk_spurt: false,
             busy_until: None,
+            ahead: 0,
+            unheard: Duration::ZERO,
             draining: false,
             above_high_water: false,
             backlog: Backlog::default(),

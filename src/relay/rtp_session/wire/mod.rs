@@ -6,7 +6,7 @@ mod line;
 #[cfg(test)]
 mod tests;
 
-use std::{io, net::SocketAddr, rc::Rc};
+use std::{io, net::SocketAddr, rc::Rc, time::Duration};
 
 use actix::{AsyncContext, Context};
 use model::audio::Codec;
@@ -63,12 +63,14 @@ impl Wire {
     /// What this wire does not have is not asked of the core, nor waited for.
     pub fn fit(&self, config: &mut SessionConfig) {
         if let Self::Line(_) = self {
-            config.rtcp_interval = Default::default();
+            config.rtcp_interval = Duration::ZERO;
             // A provider may say nothing while the caller does not talk, from the first moment on.
             config.establishment_timeout = config.inactivity_timeout;
             // It plays what comes when it comes: silence between utterances would only make up for delays of the
             // network by lasting delays, and for a slower clock of the provider by a growing one.
             config.silence_fill = false;
+            // Without a jitter buffer every delay of the network would be a gap; CLEAR drops what is there.
+            config.lead = LEAD;
         }
     }
 
@@ -185,5 +187,7 @@ const RTP: u8 = 0;
 const RTCP: u8 = 1;
 /// An RTP packet larger than an Ethernet frame does not exist in telephony; a longer one is cut and found malformed.
 const MAX_DATAGRAM: usize = 2048;
+/// What a provider has in its queue while something is played: TCP over the Internet is seldom later.
+const LEAD: Duration = Duration::from_millis(100);
 /// Packets read in one turn: a second and more of one caller.
 const MAX_BATCH: usize = 64;
