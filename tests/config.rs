@@ -12,7 +12,11 @@ use std::{
     time::Duration,
 };
 
-use model::{audio::Codec, mode::Mode};
+use model::{
+    audio::Codec,
+    mode::{AgentCodec, Mode},
+};
+use sip_relay::call_center::realtime::{self, Eagerness, NoiseReduction, TurnDetection};
 use sip_relay::config::{
     AgentKind, AnswerMode, Config, ConversationMode, GatewayHandler, LoadError, Loaded, LoadedCallCenter,
     LostAction, SETTINGS,
@@ -96,6 +100,19 @@ const CASES: &[Case] = &[
             && c.files.greeting == Path::new("/srv/out/transcode/greeting.wav")
     }),
     ("GREETING_FILE", "/srv/hi.wav", &[], |c| c.files.greeting == Path::new("/srv/hi.wav")),
+    ("AGENT_STREAM_URL", "wss://bot.example/ws?a=b", &[], |c| {
+        c.agent_stream.url.as_ref().is_some_and(|url| url.as_str() == "wss://bot.example/ws?a=b")
+    }),
+    ("AGENT_STREAM_PARAMETERS", "tenant=7", &[], |c| {
+        c.agent_stream
+            .parameters
+            .first()
+            .is_some_and(|(name, value)| name == "tenant" && value.expose() == "7")
+    }),
+    ("AGENT_STREAM_ALLOW_PLAIN", "1", &[], |c| c.agent_stream.allow_plain),
+    ("AGENT_STREAM_CA", "/srv/ca.pem", &[], |c| {
+        c.agent_stream.authorities.as_deref() == Some(Path::new("/srv/ca.pem"))
+    }),
     ("GATEWAY_ENABLE", "1", &[("GATEWAY_CONFIG", "/srv/none.yaml")], |c| c.gateway.enabled),
     ("GATEWAY_HANDLER", "relay", &[], |c| c.gateway.handler == GatewayHandler::Relay),
     ("GATEWAY_CONFIG", "/srv/dids.yaml", &[], |c| c.gateway.config == Path::new("/srv/dids.yaml")),
@@ -140,6 +157,10 @@ const CASES: &[Case] = &[
     ("OPENAI_TTS_BASE_URL", "http://127.0.0.1:3", &[], |c| {
         c.call_center.services.tts == "http://127.0.0.1:3"
     }),
+    ("OPENAI_REALTIME_URL", "wss://x.example/realtime?v=1", &[], |c| {
+        c.call_center.realtime.address() == "wss://x.example/realtime?v=1&model=gpt-realtime"
+    }),
+    ("CALL_CENTER_MODE", "realtime", &[], |c| c.call_center.mode == ConversationMode::Realtime),
     ("CALL_CENTER_MODE", "buffer", &[], |c| c.call_center.mode == ConversationMode::Buffer),
     ("CALL_CENTER_TOOLS", "hang_up, transfer", &[], |c| c.call_center.tools == ["hang_up", "transfer"]),
     ("CALL_CENTER_SILENCE_SECONDS", "0", &[], |c| c.call_center.silence.is_none()),
@@ -157,6 +178,32 @@ const CASES: &[Case] = &[
     ("CALL_CENTER_TTS_VOICE", "nova", &[], |c| c.call_center.tts_voice == "nova"),
     ("CALL_CENTER_TTS_SPEED", "4", &[], |c| c.call_center.tts_speed == 4.0),
     ("CALL_CENTER_VAD", "1", &[], |c| c.call_center.vad),
+    ("CALL_CENTER_REALTIME_MODEL", "a b", &[("OPENAI_API_BASE", "http://127.0.0.1:1/v1")], |c| {
+        c.call_center.realtime.address() == "ws://127.0.0.1:1/v1/realtime?model=a%20b"
+    }),
+    ("CALL_CENTER_REALTIME_VOICE", "cedar", &[], |c| c.call_center.realtime.voice == "cedar"),
+    ("CALL_CENTER_REALTIME_TURN_DETECTION", "semantic_vad", &[], |c| {
+        c.call_center.realtime.turn_detection == TurnDetection::Semantic(Eagerness::Auto)
+    }),
+    (
+        "CALL_CENTER_REALTIME_EAGERNESS",
+        "low",
+        &[("CALL_CENTER_REALTIME_TURN_DETECTION", "semantic_vad")],
+        |c| c.call_center.realtime.turn_detection == TurnDetection::Semantic(Eagerness::Low),
+    ),
+    ("CALL_CENTER_REALTIME_CODEC", "pcma", &[], |c| c.call_center.realtime.codec == AgentCodec::Pcma),
+    ("CALL_CENTER_REALTIME_NOISE_REDUCTION", "near_field", &[], |c| {
+        c.call_center.realtime.noise_reduction == Some(NoiseReduction::NearField)
+    }),
+    ("CALL_CENTER_REALTIME_GREETING", "Good day.", &[], |c| {
+        c.call_center.realtime.greeting.as_deref() == Some("Good day.")
+    }),
+    ("CALL_CENTER_REALTIME_ROLL_OVER_MINUTES", "0.5", &[], |c| {
+        c.call_center.realtime.roll_over == Duration::from_secs(30)
+    }),
+    ("CALL_CENTER_REALTIME_LOST_ACTION", "keep", &[], |c| {
+        c.call_center.realtime.lost_action == realtime::LostAction::Keep
+    }),
     ("CALL_CENTER_RECONNECT", "0", &[], |c| !c.call_center.reconnect),
     ("CALL_CENTER_LOG_FILE", "/srv/c.log", &[], |c| c.call_center.log_file == Path::new("/srv/c.log")),
     ("LOG_LEVEL", "warning", &[], |c| c.log.level == tracing::Level::WARN),
@@ -505,7 +552,14 @@ fn call_center_finds_the_relay_by_the_relays_own_settings() {
         ("WS_URL", "http://x"),
         ("WS_URL", "ws://x/?mode=multi"),
         ("OPENAI_API_BASE", "api.openai.com"),
-        ("CALL_CENTER_MODE", "realtime"),
+        ("CALL_CENTER_MODE", "duplex"),
+        ("OPENAI_REALTIME_URL", "https://api.openai.com/v1/realtime"),
+        ("CALL_CENTER_REALTIME_TURN_DETECTION", "vad"),
+        ("CALL_CENTER_REALTIME_EAGERNESS", "very"),
+        ("CALL_CENTER_REALTIME_CODEC", "pcm"),
+        ("CALL_CENTER_REALTIME_NOISE_REDUCTION", "on"),
+        ("CALL_CENTER_REALTIME_ROLL_OVER_MINUTES", "57"),
+        ("CALL_CENTER_REALTIME_LOST_ACTION", "play:x"),
         ("CALL_CENTER_TOOLS", "hang_up,shell"),
         ("CALL_CENTER_TTS_SPEED", "4.01"),
         ("CALL_CENTER_BUFFER_SIZE", "4"),

@@ -69,6 +69,38 @@ fn auto_dialler_tells_how_each_call_went() {
     assert!(output.contains("0912340486 486 Busy Here"), "{output}");
 }
 
+#[test]
+fn twilio_bot_talks_with_a_caller_of_the_relay_and_with_nobody_who_lacks_the_token() {
+    let Some(python) = python() else { return };
+    let dir = TempDir::new("twilio_bot");
+    // Through the shell, which sets the environment.
+    let command =
+        format!("TWILIO_AUTH_TOKEN=s3cret exec {} {} 0", python.display(), example("twilio_bot.py"));
+    let mut bot = Process::start("twilio_bot", Path::new("/bin/sh"), dir.path(), &["-c", &command]);
+    bot.expect_output("listening on ", Duration::from_secs(10));
+    let output = bot.output();
+    let port = output.trim().rsplit(' ').next().unwrap();
+    let url = format!("ws://127.0.0.1:{port}/ws?a=b");
+    let pbx = Pbx::new();
+    let wrong = common::scene::start(&pbx, &[("AGENT_STREAM_URL", &url), ("TWILIO_AUTH_TOKEN", "guess")]);
+    pbx.call(wrong.sip(), Invite::default()).expect_bye();
+    wrong.expect_log("the bot answered HTTP 403");
+
+    let relay = common::scene::start(&pbx, &[("AGENT_STREAM_URL", &url), ("TWILIO_AUTH_TOKEN", "s3cret")]);
+    let mut call = pbx.call(relay.sip(), Invite::default());
+    bot.expect_output("played beep", Duration::from_secs(5));
+    call.rtp.send_pcm(&tone::tone(440.0, 8000, 2000));
+    let heard = common::rtp_end::pcm(&call.rtp.arrivals(), 0);
+    let echo = &heard[heard.len() - 4000..];
+    assert!(tone::is_tone(echo, 8000, 440.0, 1.0), "{:?}", tone::dominant_frequency(echo, 8000));
+    for packet in call.rtp.stream().key_press(101, 11, 1280, 160) {
+        call.rtp.send_raw(&packet.to_bytes());
+    }
+    bot.expect_output("digit #", Duration::from_secs(5));
+    call.expect_bye();
+    bot.expect_output("over", Duration::from_secs(5));
+}
+
 /// A program of examples/; says so where it is not built.
 fn built(name: &str) -> Option<PathBuf> {
     // `cargo test` builds the examples, `cargo test --test examples` does not.

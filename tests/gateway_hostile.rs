@@ -265,13 +265,14 @@ fn provider_that_never_reads_costs_a_bounded_queue() {
     text(&telnyx_start());
     let call = common::gateway::take_call(&calls);
     common::gateway::run(async {
-        // Ten seconds at once, cleared and said anew: more than the socket's buffers take.
-        for _ in 0..40 {
-            call.transport.send_audio(vec![1; 32_000 * 10]).await.unwrap();
-            call.transport.clear_audio().await.unwrap();
-        }
-        // What may not be dropped ends it.
-        for _ in 0..1001 {
+        // Marks may not be dropped. Far more of them than the socket's buffers take.
+        let name = "m".repeat(250);
+        'full: for _ in 0..500 {
+            for _ in 0..200 {
+                if call.transport.send_mark(name.as_str()).await.is_err() {
+                    break 'full;
+                }
+            }
             let _ = call.transport.clear_audio().await;
         }
     });

@@ -104,8 +104,12 @@ fn telnyx_call_has_16_khz_both_ways_and_a_client_hangs_up_on_it() {
     say(&client, "stream-1", &answer);
     client.send("HANGUP:stream-1##drain");
     assert_eq!(caller.hear(20).concat(), answer, "all of it, before the end");
-    assert_eq!(caller.ws.expect_close(), Some(1000));
     client.expect_all(&["BYE:stream-1"]);
+    // The provider has still some of it to play, and says when it has.
+    let mark = caller.expect("mark");
+    assert!(caller.ws.is_quiet(Duration::from_millis(300)), "the last words are not cut off");
+    caller.event("mark", json!({"mark": mark["mark"]}));
+    assert_eq!(caller.ws.expect_close(), Some(1000));
     client.finish();
 }
 
@@ -304,6 +308,10 @@ fn webhook_of_a_configured_number_leads_to_a_call() {
     assert_eq!(caller.hear(11).len(), 11);
     client.send("BYE:MZ1");
     client.expect_all(&["BYE:MZ1"]);
+    // A provider that says nothing of its queue is not waited for for long.
+    caller.expect("mark");
+    let waited = Instant::now();
     caller.ws.expect_close();
+    assert!(waited.elapsed() < Duration::from_secs(3), "{:?}", waited.elapsed());
     client.finish();
 }

@@ -174,6 +174,8 @@ end_labels! {
     Unreachable = "unreachable", Some(503);
     /// The program that owned the call went away.
     AgentGone = "agent-gone", Some(480);
+    /// The program that the call was to be connected to could not be reached.
+    AgentUnreachable = "agent-unreachable", Some(480);
     /// The call went elsewhere (REFER succeeded).
     Transferred = "transferred", None;
     /// The peer broke the protocol so that the dialog cannot go on.

@@ -10,6 +10,7 @@ use std::{
 };
 
 use audio::speech::{SpeechConfig, SpeechDetector, SpeechEvent};
+use bytes::Bytes;
 use model::{
     audio::SampleRate,
     command::{AgentPayload, Command},
@@ -17,7 +18,10 @@ use model::{
     id::CallId,
 };
 
-use super::speech::{ChatMessage, Tool, ToolCall};
+use super::{
+    realtime::{ClientEvent, LinkId, LinkNews},
+    speech::{ChatMessage, Tool, ToolCall},
+};
 
 /// The number of a job, given by the agent that wants it; unique within a call.
 pub type JobId = u64;
@@ -27,10 +31,14 @@ pub type JobId = u64;
 pub enum Input<'a> {
     /// The caller's audio, PCM at 8 kHz.
     Audio(&'a [i16]),
+    /// The same as it came, G.711, on a connection that carries that.
+    Payload(&'a Bytes),
     /// What the relay says about this call, audio apart.
     Event(&'a Event),
     /// What came of a job of this agent.
     Job(JobId, News),
+    /// What comes of a connection of this agent, and when it was read from there.
+    Link(LinkId, Instant, LinkNews),
     /// [`Agent::deadline`] has passed.
     Timeout,
 }
@@ -44,8 +52,16 @@ pub enum Output {
     Start(JobId, Job),
     /// End a job whose outcome nobody wants any more. One that has ended already is none.
     Stop(JobId),
+    /// Open a connection to the Realtime API.
+    Open(LinkId),
+    /// Send this there.
+    Send(LinkId, ClientEvent),
+    /// End that connection. Nothing more comes of it.
+    Close(LinkId),
     /// A line for the log of this call.
     Note(String),
+    /// The same where something is wrong.
+    Trouble(String),
 }
 
 /// Work for a service, which takes its time.

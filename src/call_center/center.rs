@@ -1,6 +1,6 @@
 //! `CallCenter` is the table of calls: who talks in each, which jobs run for it, and when it wants to be called again.
 //!
-//! In: [`Line`], [`Signal`], [`CallerAudio`], [`JobNews`]. Out: [`Say`], and jobs at the [`Desk`]. What is said is decided by
+//! In: [`Line`], [`Signal`], [`CallerAudio`], [`JobNews`], [`LinkReport`]. Out: [`Say`], [`LinkOrder`], and jobs at the [`Desk`]. What is said is decided by
 //! the call's [`Agent`].
 
 use std::{
@@ -11,12 +11,13 @@ use std::{
 use actix::{Actor, AsyncContext, Context, Handler, Recipient, SpawnHandle};
 use model::{event::Event, id::CallId};
 use tokio::task::AbortHandle;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::{
     agent::{Agent, Input, JobId, News, Output},
     desk::{Desk, JobReport},
-    message::{CallerAudio, JobNews, Line, Say, Signal},
+    message::{CallerAudio, Heard, JobNews, Line, LinkOrder, LinkReport, Say, Signal},
+    realtime::{ClientEvent, LinkId, LinkNews, link::LinkOwner},
 };
 
 /// The actor.
@@ -32,6 +33,7 @@ struct Call {
     agent: Box<dyn Agent>,
     generation: u64,
     jobs: HashMap<JobId, AbortHandle>,
+    links: HashMap<LinkId, Recipient<LinkOrder>>,
     alarm: Option<(Instant, SpawnHandle)>,
     heard: Instant,
 }
@@ -39,6 +41,7 @@ struct Call {
 impl Drop for Call {
     fn drop(&mut self) {
         self.jobs.values().for_each(AbortHandle::abort);
+        self.links.values().for_each(|link| link.do_send(LinkOrder::Close));
     }
 }
 
@@ -57,7 +60,8 @@ impl CallCenter {
         let agent = self.desk.agent(id, self.multi);
         let (generation, heard) = (self.generation, Instant::now());
         info!(call_id = %id, "call up");
-        let call = Call { agent, generation, jobs: HashMap::new(), alarm: None, heard };
+        let (jobs, links) = (HashMap::new(), HashMap::new());
+        let call = Call { agent, generation, jobs, links, alarm: None, heard };
         self.calls.insert(id.clone(), call);
     }
 
@@ -81,6 +85,19 @@ impl CallCenter {
             match output {
                 Output::Say(command) => self.relay.do_send(Say(command)),
                 Output::Note(text) => info!(call_id = %id, "{text}"),
+                Output::Trouble(text) => error!(call_id = %id, "{text}"),
+                Output::Open(link) => {
+                    let owner = LinkOwner { call: id.clone(), generation: call.generation, link };
+                    if let Some(orders) = self.desk.open_link(owner, ctx.address().recipient()) {
+                        call.links.insert(link, orders);
+                    }
+                }
+                Output::Send(link, event) => call.send(link, event),
+                Output::Close(link) => {
+                    if let Some(orders) = call.links.remove(&link) {
+                        orders.do_send(LinkOrder::Close);
+                    }
+                }
                 Output::Stop(job) => {
                     if let Some(task) = call.jobs.remove(&job) {
                         task.abort();
@@ -101,6 +118,16 @@ impl CallCenter {
 }
 
 impl Call {
+    /// Audio waits in a mailbox of its own size, and is left out where that is full.
+    fn send(&mut self, link: LinkId, event: ClientEvent) {
+        let Some(orders) = self.links.get(&link) else { return };
+        if !event.is_audio() {
+            orders.do_send(LinkOrder::Send(event));
+        } else if orders.try_send(LinkOrder::Send(event)).is_err() {
+            debug!("too busy, audio for the service dropped");
+        }
+    }
+
     fn set_alarm(&mut self, id: &CallId, ctx: &mut Context<CallCenter>) {
         let wanted = self.agent.deadline();
         if self.alarm.as_ref().map(|(at, _)| *at) == wanted {
@@ -172,7 +199,7 @@ impl Handler<Signal> for CallCenter {
 impl Handler<CallerAudio> for CallCenter {
     type Result = ();
 
-    fn handle(&mut self, CallerAudio { call: id, pcm }: CallerAudio, ctx: &mut Self::Context) {
+    fn handle(&mut self, CallerAudio { call: id, audio }: CallerAudio, ctx: &mut Self::Context) {
         // After a connection was lost, audio may be all that tells of a call.
         if !self.calls.contains_key(&id) {
             self.begin(&id);
@@ -180,7 +207,11 @@ impl Handler<CallerAudio> for CallCenter {
         if let Some(call) = self.calls.get_mut(&id) {
             call.heard = Instant::now();
         }
-        self.input(&id, Input::Audio(&pcm), ctx);
+        let input = match &audio {
+            Heard::Pcm(pcm) => Input::Audio(pcm),
+            Heard::Payload(payload) => Input::Payload(payload),
+        };
+        self.input(&id, input, ctx);
     }
 }
 
@@ -200,6 +231,24 @@ impl Handler<JobNews> for CallCenter {
             error!(call_id = %id, "{why}");
         }
         self.input(&id, Input::Job(job, news), ctx);
+    }
+}
+
+impl Handler<LinkReport> for CallCenter {
+    type Result = ();
+
+    fn handle(&mut self, report: LinkReport, ctx: &mut Self::Context) {
+        let LinkReport { call: id, generation, link, read, news } = report;
+        let Some(call) = self.calls.get_mut(&id).filter(|call| call.generation == generation) else { return };
+        // A link that was closed may have had its last word under way.
+        if !call.links.contains_key(&link) {
+            return;
+        }
+        if let LinkNews::Down { why, .. } = &news {
+            error!(call_id = %id, "realtime: {why}");
+            call.links.remove(&link);
+        }
+        self.input(&id, Input::Link(link, read, news), ctx);
     }
 }
 

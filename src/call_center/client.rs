@@ -15,6 +15,11 @@ use futures_util::{
     SinkExt, StreamExt,
     stream::{SplitSink, SplitStream},
 };
+use model::{
+    command::{AgentPayload, Command},
+    event::{EventError, write_rtp_binary},
+    mode::AgentCodec,
+};
 use tokio::{
     net::TcpStream,
     sync::{mpsc, oneshot},
@@ -46,6 +51,8 @@ pub struct ClientSettings {
     pub token: Option<Secret>,
     /// Whether to connect again.
     pub reconnect: bool,
+    /// What RTP messages hold, both directions; as raw bytes unless it is PCM.
+    pub codec: AgentCodec,
 }
 
 /// Who hears what the relay says.
@@ -105,7 +112,7 @@ impl WsClient {
         let writer = ctx.spawn(fut::wrap_future(write(sink, queue)).map(|_, _: &mut Self, _| ()));
         self.back_off = FIRST_BACK_OFF;
         self.audience.line.do_send(Line::Up { multi });
-        let wire = Wire::new(multi);
+        let wire = Wire::new(multi).with_codec(self.settings.codec);
         self.connection = Some(Connection { wire, outbox, reader, writer, heard: Instant::now() });
     }
 
@@ -134,12 +141,12 @@ impl WsClient {
         ctx.run_later(wait, |this, ctx| this.connect(ctx));
     }
 
-    fn read(&mut self, line: &str) {
+    fn read(&mut self, read: impl FnOnce(&mut Wire) -> Result<Incoming, EventError>) {
         let Some(connection) = &mut self.connection else { return };
-        match connection.wire.read(line) {
+        match read(&mut connection.wire) {
             Ok(Incoming::Signal(event)) => self.audience.signals.do_send(Signal(event)),
-            Ok(Incoming::Audio(call, pcm)) => {
-                if self.audience.audio.try_send(CallerAudio { call, pcm }).is_err() {
+            Ok(Incoming::Audio(call, audio)) => {
+                if self.audience.audio.try_send(CallerAudio { call, audio }).is_err() {
                     self.lost_audio += 1;
                     if self.lost_audio.is_power_of_two() {
                         warn!(count = self.lost_audio, "too busy, audio of callers dropped");
@@ -181,7 +188,7 @@ impl Handler<Say> for WsClient {
     type Result = ();
 
     fn handle(&mut self, Say(command): Say, ctx: &mut Self::Context) {
-        self.send(Message::Text(command.to_string().into()), ctx);
+        self.send(message(&command), ctx);
     }
 }
 
@@ -191,7 +198,8 @@ impl StreamHandler<Result<Message, tungstenite::Error>> for WsClient {
             connection.heard = Instant::now();
         }
         match message {
-            Ok(Message::Text(line)) => self.read(Utf8Bytes::as_str(&line)),
+            Ok(Message::Text(line)) => self.read(|wire| wire.read(Utf8Bytes::as_str(&line))),
+            Ok(Message::Binary(message)) => self.read(|wire| wire.read_binary(message)),
             // The library answers pings by itself, with the next write.
             Ok(Message::Ping(_)) => self.send(Message::Pong(Default::default()), ctx),
             Ok(_) => {}
@@ -201,6 +209,18 @@ impl StreamHandler<Result<Message, tungstenite::Error>> for WsClient {
 
     fn finished(&mut self, ctx: &mut Self::Context) {
         self.lost("closed by the relay", ctx);
+    }
+}
+
+/// Payload for a call travels as raw bytes, everything else as text.
+fn message(command: &Command) -> Message {
+    match command {
+        Command::Rtp { call: Some(call), audio: AgentPayload::Payload { payload, .. } } => {
+            let mut bytes = Vec::new();
+            write_rtp_binary(call, payload, &mut bytes);
+            Message::Binary(bytes.into())
+        }
+        command => Message::Text(command.to_string().into()),
     }
 }
 
@@ -219,7 +239,11 @@ fn is_about_the_subprotocol(error: &tungstenite::Error) -> bool {
 }
 
 async fn open(settings: &ClientSettings, multi: bool) -> Result<Socket, ConnectError> {
-    let mut request = format!("{}/?mode=multi", settings.url).into_client_request()?;
+    let form = match settings.codec {
+        AgentCodec::Pcm => String::new(),
+        codec => format!("&codec={codec}&frames=binary"),
+    };
+    let mut request = format!("{}/?mode=multi{form}", settings.url).into_client_request()?;
     if multi {
         let name = HeaderValue::from_static(SUBPROTOCOL);
         request.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, name);

@@ -399,7 +399,8 @@ impl Agent for Conversation {
                 self.held = false;
                 self.silent_since = now;
             }
-            Input::Event(_) => {}
+            // No connections are opened, and audio comes as PCM.
+            Input::Event(_) | Input::Payload(_) | Input::Link(..) => {}
             Input::Job(job, news) => self.news(now, job, news),
             Input::Timeout => self.timeout(now),
         }
@@ -429,11 +430,11 @@ fn read_mark_name(name: &str) -> Option<(u64, usize)> {
 }
 
 /// A number or a SIP URI, on one line and without `##`.
-fn is_target(text: &str) -> bool {
+pub(super) fn is_target(text: &str) -> bool {
     !text.is_empty() && text.len() <= 128 && text.chars().all(|c| c.is_ascii_graphic() && c != '#')
 }
 
-fn special_information_tone() -> Vec<i16> {
+pub(super) fn special_information_tone() -> Vec<i16> {
     let tone = |hz: f64| {
         (0..2640).map(move |n| (6000.0 * (std::f64::consts::TAU * hz * f64::from(n) / 8000.0).sin()) as i16)
     };
@@ -459,20 +460,20 @@ pub const TOOLS: [Tool; 3] = [
     },
 ];
 
-const HANG_UP: &str = "hang_up";
-const TRANSFER: &str = "transfer";
-const SEND_DIGITS: &str = "send_digits";
+pub(super) const HANG_UP: &str = "hang_up";
+pub(super) const TRANSFER: &str = "transfer";
+pub(super) const SEND_DIGITS: &str = "send_digits";
 
 /// A cough is no interruption; a pause of half a second ends a turn.
 const SPEECH: SpeechConfig =
     SpeechConfig { onset: Duration::from_millis(112), hangover: Duration::from_millis(500) };
 /// Time after a key in which another one belongs to it.
-const NEXT_KEY: Duration = Duration::from_millis(1500);
-const MOST_KEYS: usize = 32;
+pub(super) const NEXT_KEY: Duration = Duration::from_millis(1500);
+pub(super) const MOST_KEYS: usize = 32;
 /// Questions that a silent caller is asked before the call is ended.
-const MOST_QUESTIONS: u32 = 2;
+pub(super) const MOST_QUESTIONS: u32 = 2;
 /// Time in which a transfer has to be done.
-const TRANSFERRED: Duration = Duration::from_secs(45);
+pub(super) const TRANSFERRED: Duration = Duration::from_secs(45);
 /// A minute of samples.
 const MOST_CARRIED: usize = 60 * 8000;
 

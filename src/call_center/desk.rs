@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
+use actix::{Actor, Recipient};
 use model::id::CallId;
 use tokio::task::AbortHandle;
 
@@ -9,10 +10,18 @@ use super::{
     agent::{Agent, Echo, Job, News, Parrot},
     buffered::Buffered,
     conversation::{Conversation, Rules, TOOLS},
+    message::{LinkOrder, LinkReport},
+    realtime::{
+        Plan, RealtimeAgent, SessionConfig,
+        link::{LinkOwner, LinkSettings, RealtimeLink},
+    },
     round_trip,
     speech::{Api, OpenAiLlm, OpenAiStt, OpenAiTts, Reply, SpeechError, Synthesize, Transcribe},
 };
-use crate::config::{AgentKind, CallCenterConfig, ConversationMode, LoadedCallCenter};
+use crate::{
+    config::{AgentKind, CallCenterConfig, ConversationMode, LoadedCallCenter, Secret},
+    relay::random_u64,
+};
 
 /// Takes what comes of a job.
 pub type JobReport = Box<dyn Fn(News) + Send + Sync>;
@@ -24,7 +33,7 @@ pub struct Desk {
 
 enum Staff {
     Simple(AgentKind),
-    Services { config: Box<CallCenterConfig>, services: Arc<Services> },
+    Services { config: Box<CallCenterConfig>, services: Arc<Services>, realtime: LinkSettings },
 }
 
 /// The services, and the folder for their files.
@@ -69,7 +78,8 @@ impl Desk {
             system_prompt: config.system_prompt.clone(),
             output_dir: loaded.output_dir.clone(),
         });
-        Ok(Self { staff: Staff::Services { config: Box::new(config), services } })
+        let realtime = LinkSettings { url: config.realtime.address(), key: Secret::new(key) };
+        Ok(Self { staff: Staff::Services { config: Box::new(config), services, realtime } })
     }
 
     /// Who talks in a call. `multi`: the relay has the words of multi mode, which taking turns needs.
@@ -81,7 +91,20 @@ impl Desk {
             Staff::Services { config, .. } if multi && config.mode == ConversationMode::Turns => {
                 Box::new(Conversation::new(call, rules(config), Instant::now()))
             }
+            Staff::Services { config, .. } if multi && config.mode == ConversationMode::Realtime => {
+                Box::new(RealtimeAgent::new(call, rules(config), plan(config), Instant::now()))
+            }
             Staff::Services { config, .. } => Box::new(Buffered::new(call, config.buffer_size, config.vad)),
+        }
+    }
+
+    /// Opens a connection to the Realtime API on this thread; none where there are no services.
+    pub fn open_link(&self, owner: LinkOwner, to: Recipient<LinkReport>) -> Option<Recipient<LinkOrder>> {
+        match &self.staff {
+            Staff::Simple(_) => None,
+            Staff::Services { realtime, .. } => {
+                Some(RealtimeLink::new(realtime.clone(), owner, to).start().recipient())
+            }
         }
     }
 
@@ -153,3 +176,28 @@ fn rules(config: &CallCenterConfig) -> Rules {
         ),
     }
 }
+
+/// What the configuration says of talking by the Realtime API.
+fn plan(config: &CallCenterConfig) -> Plan {
+    let realtime = &config.realtime;
+    let tools = TOOLS.into_iter().filter(|tool| config.tools.iter().any(|name| name == tool.name));
+    Plan {
+        session: SessionConfig {
+            instructions: config.system_prompt.clone(),
+            tools: tools.collect(),
+            codec: realtime.codec,
+            turn_detection: realtime.turn_detection,
+            transcription: (config.stt_model.clone(), config.language.clone()),
+            noise_reduction: realtime.noise_reduction,
+            voice: realtime.voice.clone(),
+            speed: config.tts_speed.min(FASTEST),
+        },
+        greeting: realtime.greeting.clone(),
+        lifetime: realtime.roll_over,
+        lost_action: realtime.lost_action,
+        seed: random_u64(),
+    }
+}
+
+/// The Realtime API speaks no faster.
+const FASTEST: f64 = 1.5;

@@ -137,7 +137,7 @@ impl Spoken {
 }
 
 /// The part of `text` that is spoken in `heard` of `length`, up to the end of a word where it has words.
-fn beginning(text: &str, heard: Duration, length: Duration) -> &str {
+pub(super) fn beginning(text: &str, heard: Duration, length: Duration) -> &str {
     if heard >= length {
         return text;
     }

@@ -5,17 +5,24 @@
 //!   ═ relay ═ WsClient ─────────────────────▶ CallCenter ◀──────── tasks (speech to text, chat, text to speech)
 //!                 ▲                                │ │               ▲
 //!                 └──────────── Say ───────────────┘ └── start, end ─┘
+//!                            LinkOrder    LinkReport
+//!                   CallCenter ─────────▶ RealtimeLink ═ service ═       (one a call, mode realtime)
+//!                              ◀─────────
 //! ```
 //!
 //! Signalling goes by `do_send`; the caller's audio by `try_send` on one kept `Recipient`, where a full mailbox drops and
 //! counts. What a call does with all that is decided by its [`Agent`](super::agent::Agent), without actors.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use actix::Message;
+use bytes::Bytes;
 use model::{command::Command, event::Event, id::CallId};
 
-use super::agent::{JobId, News};
+use super::{
+    agent::{JobId, News},
+    realtime::{ClientEvent, LinkId, LinkNews},
+};
 
 // ---- WsClient → CallCenter --------------------------------------------------------------------------------------
 
@@ -43,8 +50,17 @@ pub struct Signal(pub Event);
 pub struct CallerAudio {
     /// The call.
     pub call: CallId,
+    /// What was heard.
+    pub audio: Heard,
+}
+
+/// Audio of a caller, in the form in which the connection carries it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
     /// PCM at 8 kHz.
-    pub pcm: Arc<[i16]>,
+    Pcm(Arc<[i16]>),
+    /// G.711, untouched: a part of the message that it came in.
+    Payload(Bytes),
 }
 
 // ---- CallCenter → WsClient --------------------------------------------------------------------------------------
@@ -68,4 +84,34 @@ pub struct JobNews {
     pub job: JobId,
     /// What came.
     pub news: News,
+}
+
+// ---- CallCenter → RealtimeLink ----------------------------------------------------------------------------------
+
+/// What is to be done with a connection to the Realtime API.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub enum LinkOrder {
+    /// Send this.
+    Send(ClientEvent),
+    /// End it.
+    Close,
+}
+
+// ---- RealtimeLink → CallCenter ----------------------------------------------------------------------------------
+
+/// What comes of a connection to the Realtime API.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct LinkReport {
+    /// The call that it is for.
+    pub call: CallId,
+    /// Which life of that call.
+    pub generation: u64,
+    /// The connection, numbered by the call's agent.
+    pub link: LinkId,
+    /// When it was read from the socket.
+    pub read: Instant,
+    /// What came.
+    pub news: LinkNews,
 }

@@ -7,6 +7,8 @@
 //!                               └───────────────────────┘     └─ Desk: tasks that ask the services
 //! ```
 //!
+//! In mode realtime each call has a connection to the Realtime API besides: [`realtime`].
+//!
 //! An agent decides, without actors and sockets; `CallCenter` does what it says. Reading order: [`message`], [`agent`],
 //! [`center`]. docs/call_center.md tells its user what it does.
 
@@ -18,6 +20,7 @@ pub mod conversation;
 pub mod desk;
 pub mod history;
 pub mod message;
+pub mod realtime;
 pub mod round_trip;
 pub mod sentences;
 pub mod speech;
@@ -75,6 +78,7 @@ pub async fn run(loaded: &LoadedCallCenter) -> Result<(), StartError> {
         url: loaded.config.ws_url.clone(),
         token: loaded.token.clone(),
         reconnect: loaded.config.reconnect,
+        codec: loaded.codec(),
     };
     let (ended, end) = oneshot::channel();
     let center = CallCenter::create(|ctx| {

@@ -1,21 +1,25 @@
 //! `Wire` reads what a relay sends on one connection, whichever mode it has.
 //!
-//! In: text messages. Out: signalling, and audio as PCM at 8 kHz with its call. A relay without multi mode names no call in
+//! In: messages. Out: signalling, and audio with its call: as PCM at 8 kHz, or as G.711 where the connection carries that. A relay without multi mode names no call in
 //! its audio: it belongs to the call of the last CALL_ANS.
 
 use std::sync::Arc;
 
 use audio::g711;
+use bytes::Bytes;
 use model::{
     event::{Event, EventError},
     id::CallId,
-    mode::Mode,
+    mode::{AgentCodec, Mode},
 };
+
+use super::message::Heard;
 
 /// The state of one connection.
 #[derive(Debug)]
 pub struct Wire {
     mode: Mode,
+    codec: AgentCodec,
     focus: Option<CallId>,
 }
 
@@ -25,7 +29,7 @@ pub enum Incoming {
     /// Signalling.
     Signal(Event),
     /// 20 ms of a caller, usually.
-    Audio(CallId, Arc<[i16]>),
+    Audio(CallId, Heard),
     /// Audio of no call, or in a codec that is none of ours (telephone events, for example).
     Nothing,
 }
@@ -33,7 +37,32 @@ pub enum Incoming {
 impl Wire {
     /// `multi`: the relay agreed to multi mode.
     pub fn new(multi: bool) -> Self {
-        Self { mode: if multi { Mode::Multi } else { Mode::Classic }, focus: None }
+        let mode = if multi { Mode::Multi } else { Mode::Classic };
+        Self { mode, codec: AgentCodec::Pcm, focus: None }
+    }
+
+    /// With another form of audio on a connection of multi mode.
+    pub fn with_codec(self, codec: AgentCodec) -> Self {
+        Self { codec, ..self }
+    }
+
+    /// Reads a binary message: audio.
+    ///
+    /// # Errors
+    /// [`EventError`] when it is no event.
+    pub fn read_binary(&mut self, message: Bytes) -> Result<Incoming, EventError> {
+        Ok(match Event::parse_binary(message)? {
+            Event::RtpMulti { call, audio } => Incoming::Audio(call, self.heard(audio)),
+            _ => Incoming::Nothing,
+        })
+    }
+
+    fn heard(&self, audio: Bytes) -> Heard {
+        if self.mode == Mode::Multi && self.codec != AgentCodec::Pcm {
+            return Heard::Payload(audio);
+        }
+        let samples = audio.as_chunks::<2>().0.iter().map(|bytes| i16::from_le_bytes(*bytes));
+        Heard::Pcm(samples.collect())
     }
 
     /// Reads a message.
@@ -50,18 +79,15 @@ impl Wire {
             }
         })?;
         Ok(match event {
-            Event::RtpMulti { call, audio } => {
-                let samples = audio.as_chunks::<2>().0.iter().map(|bytes| i16::from_le_bytes(*bytes));
-                Incoming::Audio(call, samples.collect())
-            }
+            Event::RtpMulti { call, audio } => Incoming::Audio(call, self.heard(audio)),
             Event::RtpClassic { payload_type, payload } => {
                 let sample = match payload_type {
                     0 => g711::ulaw_sample,
                     8 => g711::alaw_sample,
                     _ => return Ok(Incoming::Nothing),
                 };
-                let pcm = payload.iter().map(|&code| sample(code)).collect();
-                self.focus.clone().map_or(Incoming::Nothing, |call| Incoming::Audio(call, pcm))
+                let pcm: Arc<[i16]> = payload.iter().map(|&code| sample(code)).collect();
+                self.focus.clone().map_or(Incoming::Nothing, |call| Incoming::Audio(call, Heard::Pcm(pcm)))
             }
             event => {
                 match &event {
@@ -83,10 +109,27 @@ mod tests {
         CallId::from_sip_call_id(text)
     }
 
+    fn pcm(samples: &[i16]) -> Heard {
+        Heard::Pcm(samples.into())
+    }
+
+    #[test]
+    fn payload_is_handed_on_as_it_came() {
+        let mut wire = Wire::new(true).with_codec(AgentCodec::Pcmu);
+        let message = Bytes::from_static(b"RTP:a@h##\xff\x7f\x00");
+        let Ok(Incoming::Audio(call, Heard::Payload(audio))) = wire.read_binary(message.clone()) else {
+            panic!()
+        };
+        assert_eq!((call, &audio[..]), (id("a@h"), &[0xff, 0x7f, 0][..]));
+        assert_eq!(audio.as_ptr(), message[9..].as_ptr(), "no copy");
+        assert_eq!(wire.read("RTP:a@h##/38A"), Ok(Incoming::Audio(id("a@h"), Heard::Payload(audio))));
+        assert!(wire.read_binary(Bytes::from_static(b"RTP:a@h")).is_err());
+    }
+
     #[test]
     fn multi_audio_names_its_call() {
         let mut wire = Wire::new(true);
-        let audio = Incoming::Audio(id("a@h"), Arc::from([0, -1, 1]));
+        let audio = Incoming::Audio(id("a@h"), pcm(&[0, -1, 1]));
         assert_eq!(wire.read("RTP:a@h##AAD//wEA"), Ok(audio));
         assert_eq!(wire.read("BYE:a@h"), Ok(Incoming::Signal(Event::Bye { call: id("a@h") })));
         assert!(wire.read("HELLO:a@h").is_err());
@@ -98,11 +141,11 @@ mod tests {
         assert_eq!(wire.read("RTP:0##ff7f"), Ok(Incoming::Nothing));
         for call in ["a@h", "b@h"] {
             assert!(wire.read(&format!("CALL_ANS:{call}")).is_ok());
-            assert_eq!(wire.read("RTP:0##ff7f"), Ok(Incoming::Audio(id(call), Arc::from([0, 0]))));
+            assert_eq!(wire.read("RTP:0##ff7f"), Ok(Incoming::Audio(id(call), pcm(&[0, 0]))));
         }
-        assert_eq!(wire.read("RTP:8##d5"), Ok(Incoming::Audio(id("b@h"), Arc::from([8]))));
+        assert_eq!(wire.read("RTP:8##d5"), Ok(Incoming::Audio(id("b@h"), pcm(&[8]))));
         assert_eq!(wire.read("RTP:101##050a00a0"), Ok(Incoming::Nothing));
-        assert_eq!(wire.read("RTP:c@h##AAA="), Ok(Incoming::Audio(id("c@h"), Arc::from([0]))));
+        assert_eq!(wire.read("RTP:c@h##AAA="), Ok(Incoming::Audio(id("c@h"), pcm(&[0]))));
         assert!(wire.read("BYE:b@h").is_ok());
         assert_eq!(wire.read("RTP:0##ff7f"), Ok(Incoming::Nothing));
     }

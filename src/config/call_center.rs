@@ -12,12 +12,14 @@ use std::{
 };
 
 use clap::Parser;
+use model::mode::AgentCodec;
 use tokio_tungstenite::tungstenite::http::Uri;
 
 use super::{
     ConfigErrors, LoadError, LogConfig, Secret, cli,
     load::{Reader, absolute},
     parse::{self, Parsed},
+    realtime::{self, RealtimeConfig},
     source::{self, Sources},
 };
 use crate::call_center::conversation::TOOLS;
@@ -29,7 +31,7 @@ pub struct CallCenterConfig {
     pub ws_url: String,
     /// Whether to connect again when the connection is lost; `CALL_CENTER_RECONNECT`.
     pub reconnect: bool,
-    /// Whether it takes turns or answers buffers; `CALL_CENTER_MODE`.
+    /// Whether it takes turns, talks by the Realtime API, or answers buffers; `CALL_CENTER_MODE`.
     pub mode: ConversationMode,
     /// Names of what the chat model may do besides talking; `CALL_CENTER_TOOLS`.
     pub tools: Vec<String>,
@@ -61,6 +63,8 @@ pub struct CallCenterConfig {
     pub tts_speed: f64,
     /// Where the services are.
     pub services: Services,
+    /// How it talks by the Realtime API.
+    pub realtime: RealtimeConfig,
     /// The log file, begun anew with each start; `CALL_CENTER_LOG_FILE`.
     pub log_file: PathBuf,
 }
@@ -70,6 +74,8 @@ pub struct CallCenterConfig {
 pub enum ConversationMode {
     /// When they have finished, and they may interrupt. Needs a relay with multi mode.
     Turns,
+    /// By a model that hears and speaks, and they may interrupt. Needs a relay with multi mode.
+    Realtime,
     /// So many packets at a time.
     Buffer,
 }
@@ -170,6 +176,16 @@ impl LoadedCallCenter {
     }
 }
 
+impl LoadedCallCenter {
+    /// What the connection to the relay carries: PCM, but for agents that pass G.711 through.
+    pub fn codec(&self) -> AgentCodec {
+        match self.config.mode {
+            ConversationMode::Realtime if self.agent.is_none() => self.config.realtime.codec,
+            _ => AgentCodec::Pcm,
+        }
+    }
+}
+
 impl CallCenterConfig {
     /// The documented defaults.
     pub fn documented(log_file: PathBuf) -> Self {
@@ -217,6 +233,7 @@ pub(super) fn read(reader: &mut Reader<'_>, cwd: &Path) -> CallCenterConfig {
         tts_voice: reader.read("CALL_CENTER_TTS_VOICE", parse::line),
         tts_speed: reader.read("CALL_CENTER_TTS_SPEED", tts_speed),
         services,
+        realtime: realtime::read(reader, &base),
         log_file: absolute(cwd, &reader.read("CALL_CENTER_LOG_FILE", parse::line)),
     }
 }
@@ -262,8 +279,9 @@ fn base_url(text: &str) -> Parsed<String> {
 fn mode(text: &str) -> Parsed<ConversationMode> {
     match text {
         "turns" => Ok(ConversationMode::Turns),
+        "realtime" => Ok(ConversationMode::Realtime),
         "buffer" => Ok(ConversationMode::Buffer),
-        _ => Err("expected turns or buffer".to_owned()),
+        _ => Err("expected turns, realtime or buffer".to_owned()),
     }
 }
 

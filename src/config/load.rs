@@ -69,8 +69,9 @@ fn read_config(reader: &mut Reader<'_>, cwd: &Path) -> Config {
         mask: reader.read("LOG_MASK", parse::flag),
     };
     let gateway = gateway::read(reader, cwd, log.level);
+    let agent_stream = super::agent_stream::read(reader, cwd);
     let call_center = super::call_center::read(reader, cwd);
-    Config { sip, rtp, ws, relay, files, log, gateway, call_center, openai_api_key, strict }
+    Config { sip, rtp, ws, relay, files, log, gateway, agent_stream, call_center, openai_api_key, strict }
 }
 
 fn read_sip(reader: &mut Reader<'_>) -> SipConfig {

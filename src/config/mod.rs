@@ -4,6 +4,7 @@
 //! warnings, or all problems together. It reads files and asks the operating system about addresses, and changes
 //! nothing; the process environment is an argument. docs/configuration.md describes each setting.
 
+mod agent_stream;
 mod call_center;
 mod cli;
 mod error;
@@ -13,6 +14,7 @@ mod net;
 mod number_pattern;
 mod parse;
 mod peers;
+mod realtime;
 mod secret;
 mod settings;
 mod source;
@@ -30,11 +32,13 @@ use sip::auth::Algorithm;
 use tracing::Level;
 
 pub use self::{
+    agent_stream::{AgentStreamConfig, StreamUrl},
     call_center::{AgentKind, CallCenterConfig, ConversationMode, LoadedCallCenter, Services},
     error::{ConfigErrors, LoadError, Origin, Problem},
     gateway::{GatewayHandler, GatewaySettings, LoadedVoiceServer},
     number_pattern::NumberPattern,
     peers::PeerNet,
+    realtime::RealtimeConfig,
     secret::Secret,
     settings::{SETTINGS, Setting},
 };
@@ -57,6 +61,8 @@ pub struct Config {
     pub files: FilesConfig,
     /// What is logged, and where.
     pub log: LogConfig,
+    /// Which bot calls are connected to.
+    pub agent_stream: AgentStreamConfig,
     /// How Twilio and Telnyx calls are taken.
     pub gateway: GatewaySettings,
     /// How the call center, the other program of the two, talks with callers.
@@ -370,6 +376,12 @@ impl Config {
                 max_recording_age: Some(Duration::from_secs(7 * 86_400)),
             },
             log: LogConfig { level: Level::INFO, file: folder.join("sip_server.log"), mask: true },
+            agent_stream: AgentStreamConfig {
+                url: None,
+                parameters: Vec::new(),
+                allow_plain: false,
+                authorities: None,
+            },
             gateway: GatewaySettings::documented(folder.join("sip_config.yaml")),
             call_center: CallCenterConfig {
                 ws_url: "ws://127.0.0.1:0".to_owned(),

@@ -298,15 +298,20 @@ async fn calls(request: HttpRequest, gate: web::Data<Gate>, token: web::Data<Lis
         Some(token) if !shows_token(&request, token) => {
             return HttpResponse::Unauthorized().insert_header((header::WWW_AUTHENTICATE, "Bearer")).finish();
         }
-        // A tunnel makes the whole server public, and its connections come from this machine.
-        None if PROXIES.iter().any(|name| request.headers().contains_key(*name)) => {
+        None if !is_from_here(&request) => {
             return HttpResponse::Forbidden()
                 .content_type("text/plain; charset=utf-8")
-                .body("not through a proxy\n");
+                .body("only from this machine\n");
         }
         _ => {}
     }
     HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(gate.calls.json())
+}
+
+/// Whether nobody asks for somebody else: a tunnel makes the whole server public, and its connections come from this machine.
+fn is_from_here(request: &HttpRequest) -> bool {
+    let passed_on = PROXIES.iter().any(|name| request.headers().contains_key(*name));
+    !passed_on && request.peer_addr().is_some_and(|peer| peer.ip().to_canonical().is_loopback())
 }
 
 fn document(xml: String) -> HttpResponse {

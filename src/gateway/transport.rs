@@ -167,6 +167,14 @@ impl SipTransport {
         Ok(PendingMark(pending))
     }
 
+    /// Waits until the caller has heard what was queued so far: [`Self::send_mark`], and then for what becomes of it.
+    ///
+    /// # Errors
+    /// Those of [`Self::send_mark`].
+    pub async fn mark_played(&self, name: impl Into<String>) -> Result<MarkOutcome, SipTransportError> {
+        Ok(self.send_mark(name).await?.await)
+    }
+
     /// Drops what was queued and has not been heard, here and at the provider; marks that are pending are cleared.
     ///
     /// # Errors

@@ -42,7 +42,7 @@ impl GatewayMetrics {
             "queue",
             ["inbox", "outbox"],
         );
-        Self {
+        let metrics = Self {
             webhooks: shelf.counter_family("gateway_webhooks", "Webhooks of providers"),
             sockets: shelf.gauge("gateway_sockets", "Media sockets that are open"),
             opened: shelf.counter("gateway_sockets_opened", "Media sockets that were accepted"),
@@ -55,6 +55,22 @@ impl GatewayMetrics {
             sent,
             inbox_drops,
             outbox_drops,
+        };
+        metrics.begin_at_zero();
+        metrics
+    }
+
+    /// Series that can be listed are there from the start.
+    fn begin_at_zero(&self) {
+        for provider in ["telnyx", "twilio"] {
+            let of_provider = [("provider", provider)];
+            let _ = (self.streams.get_or_create(&of_provider), self.started.get_or_create(&of_provider));
+            for result in ["answered", "unknown-number", "forbidden", "unreadable"] {
+                let _ = self.webhooks.get_or_create(&[("provider", provider), ("result", result)]);
+            }
+            for result in ["done", "gone", "failed", "no-credentials"] {
+                let _ = self.hangups.get_or_create(&[("provider", provider), ("result", result)]);
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 //! operation; only what happens once a call or once a connection looks up a label or takes a lock. No label ever holds
 //! a number, a call id or anything else that a peer chose. Knows no actor and no socket.
 
+mod agent_streams;
 mod calls;
 mod clients;
 mod dids;
@@ -22,6 +23,7 @@ use prometheus_client::{
 
 use self::shelf::Shelf;
 pub use self::{
+    agent_streams::{AgentStreamMetrics, BotMessage, ConnectFailure, OpenStream, StreamEnd},
     calls::{CallMetrics, LiveCall, Stage},
     clients::{ClientMetrics, CloseCause, Connection},
     dids::DidMetrics,
@@ -44,6 +46,8 @@ pub struct Metrics {
     pub media: MediaMetrics,
     /// WebSocket clients.
     pub clients: ClientMetrics,
+    /// Bots that calls are connected to.
+    pub agent_streams: AgentStreamMetrics,
     /// The table of our own numbers.
     pub dids: DidMetrics,
     /// Twilio's and Telnyx's streams.
@@ -87,6 +91,8 @@ pub struct DropMetrics {
     pub backlog: Counter,
     /// SIP events of a call that was still being made.
     pub sip_events: Counter,
+    /// Audio messages to a bot that does not read fast enough.
+    pub agent_stream: Counter,
     /// Audio messages of a provider's media stream to a call that does not keep up.
     pub media_stream: Counter,
 }
@@ -98,6 +104,7 @@ impl Metrics {
         let mut shelf = Shelf(&mut registry);
         let (calls, sip) = (CallMetrics::new(&mut shelf), SipMetrics::new(&mut shelf));
         let (media, clients) = (MediaMetrics::new(&mut shelf), ClientMetrics::new(&mut shelf));
+        let agent_streams = AgentStreamMetrics::new(&mut shelf);
         let dids = DidMetrics::new(&mut shelf);
         let gateway = GatewayMetrics::new(&mut shelf);
         let recordings = RecordingMetrics {
@@ -112,7 +119,19 @@ impl Metrics {
             "The relay's version",
             Info::new([("version", env!("CARGO_PKG_VERSION"))]),
         );
-        Self { calls, sip, media, clients, dids, gateway, recordings, drops, backlog, registry }
+        Self {
+            calls,
+            sip,
+            media,
+            clients,
+            agent_streams,
+            dids,
+            gateway,
+            recordings,
+            drops,
+            backlog,
+            registry,
+        }
     }
 
     /// The text that Prometheus reads (OpenMetrics 1.0).
@@ -147,6 +166,7 @@ impl DropMetrics {
             recorder,
             backlog,
             sip_events,
+            agent_stream,
             media_stream,
         ] = shelf.counters(
             "dropped",
@@ -161,6 +181,7 @@ impl DropMetrics {
                 "recorder",
                 "backlog",
                 "sip-events",
+                "agent-stream",
                 "media-stream",
             ],
         );
@@ -173,6 +194,7 @@ impl DropMetrics {
             recorder,
             backlog,
             sip_events,
+            agent_stream,
             media_stream,
         }
     }
@@ -217,6 +239,8 @@ pub(crate) mod tests {
         metrics.gateway.refused("full");
         drop(metrics.gateway.stream("telnyx"));
         metrics.gateway.hangup("telnyx", "done");
+        metrics.agent_streams.failed(ConnectFailure::Timeout);
+        drop(metrics.agent_streams.opened(std::time::Instant::now()));
         metrics
     }
 

@@ -12,6 +12,9 @@
 //!                                  Switchboard ◀──────── Connect, PlaceCall, TransferCall ──┘
 //! ```
 //!
+//! A bot on another machine (`agent_stream`) stands in a client's place: `AgentStreams` hears what the switchboard tells
+//! clients, and its `AgentStream` of a call gives orders and hears audio as a `WsClient` does.
+//!
 //! A provider's media stream stands in the place of the SipListener and of the RTP sockets of its one call:
 //!
 //! ```text
@@ -535,6 +538,8 @@ pub enum RtpForm {
     /// Samples without a line around them, for programs of this process: 20 ms at a time, at this rate or, where there is
     /// none, at that of the call's codec.
     Samples(Option<SampleRate>),
+    /// 20 ms of G.711 µ-law without a line around them, for programs of this process; untouched where the call speaks it.
+    Mulaw,
     /// `RTP:{pt}##{hex}`
     Classic,
     /// `RTP:{hex}`
@@ -576,6 +581,8 @@ pub enum AudioMessage {
         /// The samples.
         pcm: Bytes,
     },
+    /// G.711 µ-law, 160 bytes.
+    Mulaw(Bytes),
     /// A line of text.
     Text(ByteString),
     /// The same with raw bytes.
@@ -694,6 +701,8 @@ pub enum CallCommand {
     },
     /// Nobody is there any more to talk with the caller.
     AgentGone,
+    /// The program that was to talk with the caller could not be reached.
+    AgentUnreachable,
     /// The relay stops.
     Shutdown,
 }
@@ -909,6 +918,34 @@ pub struct CallHandle {
     /// Who hears the caller.
     pub listeners: Recipient<Listen>,
 }
+
+// ---- AgentStreams → AgentStream ---------------------------------------------------------------------------------
+
+/// What the names begin with under which bots' marks wait in a playout queue: no client can use such a name. What becomes of
+/// them [`BOTS`] alone hear.
+pub const BOT_MARK: &str = "##";
+
+/// The client that stands for all bots. WebSocket clients are numbered from 1.
+pub const BOTS: ClientId = ClientId(0);
+
+/// What happened to the call of a bot.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub enum CallNewsForBot {
+    /// This mark was reached, or dropped by CLEAR.
+    Mark(String),
+    /// The caller pressed a key: `0`-`9`, `*`, `#`, `A`-`D`.
+    Digit(char),
+    /// The call is over.
+    Over,
+}
+
+// ---- AgentStream → AgentStreams ---------------------------------------------------------------------------------
+
+/// The stream of this call has ended.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct StreamOver(pub CallId);
 
 // ---- main → Switchboard -----------------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 //! The relay: SIP and RTP on one side, WebSocket clients on the other. This file and `stack` are the wiring, the only
 //! ones that name the concrete actors together. Read [`message`] first.
 
+mod agent_stream;
 pub mod call;
 mod http;
 mod http_server;
@@ -39,6 +40,7 @@ use tracing::{debug, info, warn};
 
 pub(crate) use self::random::{random_u64, seed, uuid4};
 use self::{
+    agent_stream::{AgentStreams, Join},
     http_server::{bind_http, start_http},
     message::{Census, CensusRequest, Shutdown},
     reader::Reader,
@@ -120,6 +122,8 @@ impl Relay {
         })?;
         let sip_address = local_address(sip_socket.local_addr(), config.sip.local);
         let tls = config.ws.tls.as_ref().map(tls::server_config).transpose()?;
+        let authorities = config.agent_stream.authorities.as_deref();
+        let bots_tls = authorities.map(tls::client_config).transpose()?.map(Arc::new);
         let http_socket = bind_http(config.ws.listen)?;
         let ws_address = local_address(http_socket.local_addr(), config.ws.listen);
         let test_line = start_test_line(config).map_err(StartError::TestLine)?;
@@ -144,6 +148,7 @@ impl Relay {
             wire: wire.handle(),
             media: media.iter().map(Arbiter::handle).collect(),
         };
+        let (bots, streams) = start_agent_streams(config, bots_tls, &watch.metrics).unzip();
         let call = Arc::new(setup::call_settings(config));
         let stack = Stack {
             socket: sip_socket,
@@ -153,7 +158,7 @@ impl Relay {
             switchboard: setup::switchboard_settings(config, call.clone()),
             call,
             media: Arc::new(setup::media_settings(config)),
-            insider: None,
+            insider: streams.as_ref().map(AgentStreams::introduction),
             recorder: Some(start_recorder(&disk, &files, config, watch.metrics.clone())),
             metrics: watch.metrics.clone(),
             readiness: watch.readiness.clone(),
@@ -161,14 +166,20 @@ impl Relay {
         let switchboard = stack.start(&threads);
         let gateway =
             gateway.map(|gateway| gateway.with_relay(switchboard.clone().recipient(), watch.token.clone()));
+        if let Some(streams) = streams {
+            streams.do_send(Join(switchboard.clone().recipient()));
+        }
         let server = start_http(config, http_socket, tls, &switchboard, watch, gateway.clone());
 
         info!("SIP Server started on {sip_address}");
         info!("WebSocket Server started on {ws_address}");
+        if let Some(url) = &config.agent_stream.url {
+            info!("Calls are connected to the bot at {url}");
+        }
         if test_line.is_some() {
             TestLine::banner(ws_address, config.ws.tls.is_some()).iter().for_each(|line| info!("{line}"));
         }
-        let arbiters = media.into_iter().chain([wire, disk]).collect();
+        let arbiters = media.into_iter().chain(bots.into_iter().flatten()).chain([wire, disk]).collect();
         Ok(Self { switchboard, server, gateway, arbiters, files, test_line, sip_address, ws_address })
     }
 
@@ -241,6 +252,18 @@ fn start_recorder(disk: &Arbiter, reading: &Arbiter, config: &Config, metrics: A
         greeting: recorder.clone().recipient(),
         files: reader.recipient(),
     }
+}
+
+/// Bots have threads of their own: one that floods us delays no other call's audio.
+fn start_agent_streams(
+    config: &Config,
+    tls: Option<Arc<rustls::ClientConfig>>,
+    metrics: &Arc<Metrics>,
+) -> Option<(Vec<Arbiter>, Addr<AgentStreams>)> {
+    let settings = setup::agent_stream_settings(config, tls, metrics.clone())?;
+    let arbiters: Vec<Arbiter> = (0..cores()).map(|_| Arbiter::new()).collect();
+    let threads = arbiters.iter().map(Arbiter::handle).collect();
+    Some((arbiters, AgentStreams::new(settings, threads).start()))
 }
 
 fn start_test_line(config: &Config) -> std_io::Result<Option<TestLine>> {

@@ -2,9 +2,11 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use rustls::ClientConfig;
 use sip::{AuthServer, EndpointConfig, Reliable, SessionTimer};
 
 use super::{
+    agent_stream::AgentStreamSettings,
     call::CallSettings,
     rtp_session::{Attention, Hearing, MediaSettings},
     sip_listener::{Door, Peers, Trunk},
@@ -12,6 +14,7 @@ use super::{
 };
 use crate::{
     config::{AnswerMode, Config},
+    metrics::Metrics,
     test_line::TestLine,
 };
 
@@ -99,6 +102,24 @@ pub fn media_settings(config: &Config) -> MediaSettings {
     MediaSettings { session, hearing, stereo: config.files.stereo_recordings }
 }
 
+/// What bots are told, where calls are connected to any.
+pub fn agent_stream_settings(
+    config: &Config,
+    tls: Option<Arc<ClientConfig>>,
+    metrics: Arc<Metrics>,
+) -> Option<AgentStreamSettings> {
+    let (stream, twilio) = (&config.agent_stream, &config.gateway.sip.provider_config.twilio);
+    stream.url.is_some().then(|| AgentStreamSettings {
+        url: stream.url.clone(),
+        tls,
+        parameters: stream.parameters.clone(),
+        account_sid: twilio.account_sid.clone().unwrap_or_else(|| NO_ACCOUNT.to_owned()),
+        auth_token: twilio.auth_token.clone(),
+        our_number: config.sip.username.clone(),
+        metrics,
+    })
+}
+
 /// Limits, and who may call.
 pub fn switchboard_settings(config: &Config, call: Arc<CallSettings>) -> SwitchboardSettings {
     SwitchboardSettings {
@@ -115,6 +136,8 @@ pub fn switchboard_settings(config: &Config, call: Arc<CallSettings>) -> Switchb
     }
 }
 
+/// An account SID, where none is set.
+const NO_ACCOUNT: &str = "AC00000000000000000000000000000000";
 /// How long each registration is asked for.
 const REGISTRATION: Duration = Duration::from_secs(3600);
 /// The payload type that offers use for telephone events.

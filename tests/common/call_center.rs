@@ -73,6 +73,13 @@ impl CallCenter {
         self.log().iter().filter(|line| line.contains(part)).count()
     }
 
+    /// Resident memory in KiB (Linux).
+    pub fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").trim().parse().unwrap()
+    }
+
     /// Sends a signal by name (`TERM`, `INT`).
     pub fn signal(&self, name: &str) {
         let kill = format!("kill -{name} {}", self.child.id());

@@ -7,6 +7,7 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::print_stderr)]
 
 pub mod backend;
+pub mod bot;
 pub mod call_center;
 pub mod gateway;
 pub mod http;
@@ -21,6 +22,7 @@ pub mod rtp_end;
 pub mod scenario;
 pub mod scene;
 pub mod script;
+pub mod sha1;
 pub mod sip_client;
 pub mod sip_proxy;
 pub mod sipp;

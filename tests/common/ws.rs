@@ -69,7 +69,7 @@ impl WsClient {
         let tcp = TcpStream::connect_timeout(&relay, WAIT).expect("the relay listens");
         tcp.set_nodelay(true).unwrap();
         tcp.set_read_timeout(Some(WAIT)).unwrap();
-        let stream = Shared { tcp: Arc::new(tcp), writing: Arc::default() };
+        let stream = Shared::new(tcp);
         let mut request = format!("ws://{relay}{path}").into_client_request().unwrap();
         for (name, value) in headers {
             request
@@ -318,9 +318,15 @@ fn receive(mut socket: WebSocket<Shared>, feed: &Feed<(Instant, Incoming)>) {
 
 /// One TCP connection for a reader that answers pings and for a writer: a write is one whole frame.
 #[derive(Debug, Clone)]
-struct Shared {
-    tcp: Arc<TcpStream>,
+pub struct Shared {
+    pub tcp: Arc<TcpStream>,
     writing: Arc<Mutex<()>>,
+}
+
+impl Shared {
+    pub fn new(tcp: TcpStream) -> Self {
+        Self { tcp: Arc::new(tcp), writing: Arc::default() }
+    }
 }
 
 impl Read for Shared {

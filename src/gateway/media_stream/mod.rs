@@ -17,7 +17,7 @@ mod program;
 use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, atomic::Ordering},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use actix::{
@@ -245,8 +245,10 @@ impl MediaStream {
                     stream::MarkOutcome::Cleared if is_over => MarkOutcome::Lost,
                     stream::MarkOutcome::Cleared => MarkOutcome::Cleared,
                 };
-                if let User::Program(program) = &mut up.user {
-                    program.marked(&name, outcome);
+                match &mut up.user {
+                    User::Program(program) => program.marked(&name, outcome),
+                    User::Relay(_) if name == LAST => self.hang_up(None, ctx),
+                    User::Relay(_) => {}
                 }
             }
             Event::Error { code, detail } => {
@@ -430,6 +432,19 @@ impl MediaStream {
         }
     }
 
+    /// The relay hangs up: what it said last and the provider has not played yet is heard out first.
+    fn part(&mut self, ctx: &mut Context<Self>) {
+        let Phase::Up(up) = &self.phase else { return };
+        let User::Relay(leg) = &up.user else { return };
+        let waits = leg.may_be_playing(Instant::now());
+        let Some(mark) = waits.then(|| self.session.mark(LAST).ok()).flatten() else {
+            return self.hang_up(None, ctx);
+        };
+        self.send(mark, ctx);
+        // A call that is over by then stays so.
+        ctx.run_later(PATIENCE, |stream, ctx| stream.hang_up(None, ctx));
+    }
+
     fn hung_up(&mut self, provider: Provider, result: Hangup) {
         self.telling = false;
         self.gate.metrics.gateway.hangup(provider.name(), result.as_str());
@@ -578,10 +593,13 @@ impl Handler<StreamOutput> for MediaStream {
         let User::Relay(leg) = &mut up.user else { return };
         match output {
             StreamOutput::Audio(payload) => {
-                let payload = leg.say(payload);
+                let payload = leg.say(payload, Instant::now());
                 self.send_audio(&payload);
             }
-            StreamOutput::Clear => self.clear(ctx),
+            StreamOutput::Clear => {
+                leg.cleared();
+                self.clear(ctx);
+            }
         }
     }
 }
@@ -594,7 +612,7 @@ impl Handler<SipCommand> for MediaStream {
         let User::Relay(leg) = &mut up.user else { return };
         match leg.command(command.action) {
             None => {}
-            Some(CloseStream::HungUp) => self.hang_up(None, ctx),
+            Some(CloseStream::HungUp) => self.part(ctx),
             Some(CloseStream::Refused { status }) => {
                 info!(status, "the relay does not take the call");
                 self.gate.metrics.gateway.refused("declined");
@@ -604,6 +622,10 @@ impl Handler<SipCommand> for MediaStream {
     }
 }
 
+/// The mark behind the last words of the relay.
+const LAST: &str = "sip-relay:last";
+/// How long it is waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Messages that may wait for a provider that does not read: the lead of the playout queue, and marks.
 const OUTBOX: usize = 1_000;
 /// The largest message of a provider, bytes. Theirs have a few hundred.

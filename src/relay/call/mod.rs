@@ -31,9 +31,9 @@ use self::{
     state::{Action, AgentInput, CallState, Ending, Input, SipInput},
 };
 use super::message::{
-    CallCommand, CallNews, CallReport, ClientId, DialRequest, DigitSource, GreetingRead, MediaCommand,
-    MediaEvent, MediaPlan, ReadGreeting, RecordingDone, SipAction, SipCommand, SipEvent, TransferProgress,
-    TransferTarget,
+    BOT_MARK, BOTS, CallCommand, CallNews, CallReport, ClientId, DialRequest, DigitSource, GreetingRead,
+    MediaCommand, MediaEvent, MediaPlan, ReadGreeting, RecordingDone, SipAction, SipCommand, SipEvent,
+    TransferProgress, TransferTarget,
 };
 use crate::metrics::{LiveCall, Metrics, Stage};
 
@@ -292,6 +292,7 @@ impl Handler<CallCommand> for Call {
             CallCommand::Decline { status, reason } => Input::Agent(AgentInput::Decline { status, reason }),
             CallCommand::Hangup => Input::Agent(AgentInput::Hangup),
             CallCommand::AgentGone => Input::Agent(AgentInput::Gone),
+            CallCommand::AgentUnreachable => Input::Agent(AgentInput::Unreachable),
             CallCommand::Shutdown => Input::Shutdown,
             CallCommand::Hold { client, on } => return self.wish(Wish { on, client }, ctx),
             CallCommand::Transfer { client, target } => return self.transfer(client, target),
@@ -324,7 +325,12 @@ impl Handler<MediaEvent> for Call {
             MediaEvent::BargeIn { played } => Event::BargeIn { call, played },
             MediaEvent::Mark { name, reached, played } => {
                 let outcome = if reached { MarkOutcome::Played } else { MarkOutcome::Cleared };
-                Event::Mark { call, name, outcome, played }
+                let is_bots = name.starts_with(BOT_MARK);
+                let mark = Event::Mark { call, name, outcome, played };
+                if is_bots {
+                    return self.report(CallNews::For(BOTS, mark));
+                }
+                mark
             }
             MediaEvent::Water { high: true, queued } => Event::Xoff { call, queued },
             MediaEvent::Water { high: false, queued } => Event::Xon { call, queued },

@@ -83,6 +83,8 @@ pub enum AgentInput {
     Hangup,
     /// No agent is left.
     Gone,
+    /// There was to be an agent, and it could not be reached.
+    Unreachable,
 }
 
 /// What is to be done.
@@ -197,6 +199,9 @@ impl CallState {
             }
             (Self::Dialing { .. }, AgentInput::Hangup) => {
                 self.hang_up(EndReason::new(Party::Agent, EndLabel::Cancelled))
+            }
+            (_, AgentInput::Unreachable) => {
+                self.stop(EndReason::new(Party::Agent, EndLabel::AgentUnreachable))
             }
             (_, AgentInput::Gone) => self.stop(EndReason::new(Party::Agent, EndLabel::AgentGone)),
             (_, AgentInput::Hangup) => self.hang_up(EndReason::new(Party::Agent, EndLabel::AgentHangup)),

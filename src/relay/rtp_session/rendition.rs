@@ -56,6 +56,7 @@ impl Rendition {
             self.built = true;
             match (self.form, frame.packet) {
                 (RtpForm::Samples(rate), _) => self.samples(rate.unwrap_or(frame.rate), frame),
+                (RtpForm::Mulaw, _) => self.mulaw(frame),
                 (RtpForm::Multi(form), _) => self.multi(form, call, frame),
                 (RtpForm::Classic | RtpForm::Hex, Some(packet)) => self.packet(packet, frame.pcm_8k),
                 // Nothing was received, so nothing is told.
@@ -94,22 +95,35 @@ impl Rendition {
         }
     }
 
-    fn multi(&mut self, form: AudioForm, call: &CallId, frame: &CallerFrame<'_>) {
-        match (form.codec.codec(), frame.packet) {
-            (Some(law), Some(packet)) if packet.codec == law => {
-                self.pending.extend_from_slice(packet.payload)
-            }
-            _ => match form.codec {
-                AgentCodec::Pcm => self.append_pcm(form.rate, frame),
-                AgentCodec::Pcmu => g711::encode_ulaw(frame.pcm_8k, &mut self.pending),
-                AgentCodec::Pcma => g711::encode_alaw(frame.pcm_8k, &mut self.pending),
-            },
+    fn mulaw(&mut self, frame: &CallerFrame<'_>) {
+        self.append(AgentCodec::Pcmu, SampleRate::Hz8000, frame);
+        while self.pending.len() >= MULAW_FRAME {
+            self.messages.push(AudioMessage::Mulaw(Bytes::copy_from_slice(&self.pending[..MULAW_FRAME])));
+            self.pending.drain(..MULAW_FRAME);
         }
+    }
+
+    fn multi(&mut self, form: AudioForm, call: &CallId, frame: &CallerFrame<'_>) {
+        self.append(form.codec, form.rate, frame);
         let whole = self.pending.len() - self.pending.len() % form.frame_bytes();
         for audio in self.pending[..whole].chunks_exact(form.frame_bytes()) {
             self.messages.push(message(form.frames, call, audio));
         }
         self.pending.drain(..whole);
+    }
+
+    /// Payload of the same law passes untouched.
+    fn append(&mut self, codec: AgentCodec, rate: SampleRate, frame: &CallerFrame<'_>) {
+        match (codec.codec(), frame.packet) {
+            (Some(law), Some(packet)) if packet.codec == law => {
+                self.pending.extend_from_slice(packet.payload)
+            }
+            _ => match codec {
+                AgentCodec::Pcm => self.append_pcm(rate, frame),
+                AgentCodec::Pcmu => g711::encode_ulaw(frame.pcm_8k, &mut self.pending),
+                AgentCodec::Pcma => g711::encode_alaw(frame.pcm_8k, &mut self.pending),
+            },
+        }
     }
 
     fn append_pcm(&mut self, rate: SampleRate, frame: &CallerFrame<'_>) {
@@ -155,6 +169,9 @@ fn message(frames: Frames, call: &CallId, audio: &[u8]) -> AudioMessage {
     }
 }
 
+/// Bytes of 20 ms of G.711.
+const MULAW_FRAME: usize = 160;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,6 +193,7 @@ mod tests {
         let prefix = "RTP:a@h##".len();
         let sizes = messages.iter().map(|message| match message {
             AudioMessage::Samples { pcm, .. } => pcm.len(),
+            AudioMessage::Mulaw(payload) => payload.len(),
             AudioMessage::Binary(bytes) => bytes.len() - prefix,
             AudioMessage::Text(text) => text.len() - prefix,
         });
@@ -214,6 +232,20 @@ mod tests {
         let messages = rendition.messages(&id(), &frame(&payload, &[0; 160]));
         let AudioMessage::Binary(bytes) = &messages[0] else { panic!("binary was asked for") };
         assert_eq!(&bytes["RTP:a@h##".len()..], payload);
+    }
+
+    #[test]
+    fn bare_mulaw_is_untouched_in_20_ms_and_encoded_where_the_call_speaks_another_law() {
+        let mut rendition = Rendition::new(RtpForm::Mulaw);
+        let payload = [0x7f; 240];
+        assert_eq!(
+            rendition.messages(&id(), &frame(&payload, &[0; 240])),
+            [AudioMessage::Mulaw(Bytes::from_static(&[0x7f; 160]))]
+        );
+        let packet = Packet { payload_type: 8, codec: Codec::Pcma, payload: &[0xd5; 160] };
+        let alaw = CallerFrame { packet: Some(packet), ..frame(&[], &[0; 160]) };
+        let messages = Rendition::new(RtpForm::Mulaw).messages(&id(), &alaw).to_vec();
+        assert_eq!(messages, [AudioMessage::Mulaw(Bytes::from_static(&[0xff; 160]))]);
     }
 
     #[test]

@@ -167,7 +167,7 @@ impl StreamHandler<Outgoing> for Socket {
             Outgoing::Signal(line) | Outgoing::Audio(AudioMessage::Text(line)) => ctx.text(line),
             Outgoing::Audio(AudioMessage::Binary(bytes)) => ctx.binary(bytes),
             // A form that no WebSocket client asks for.
-            Outgoing::Audio(AudioMessage::Samples { .. }) => {}
+            Outgoing::Audio(AudioMessage::Samples { .. } | AudioMessage::Mulaw(_)) => {}
             Outgoing::Close(reason) => self.close(reason.into(), ctx),
         }
     }

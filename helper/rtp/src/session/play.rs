@@ -154,5 +154,6 @@ impl Session {
     }
 }
 
-const MAX_MARKS: usize = 1024;
+/// More than one for each frame of the longest queue.
+const MAX_MARKS: usize = 32_768;
 const MAX_MARK_NAME: usize = 256;

@@ -1,13 +1,14 @@
 //! A scripted server that speaks like the OpenAI API: transcription, chat (plain and streamed), speech.
 //!
 //! In: HTTP/1.1 requests on a free port of loopback. Out: what the script says, at the time it says, and a list of what was
-//! asked. The one module here with sockets and threads: what it stands in for is a process of its own.
+//! asked. [`realtime`] is its other half, over WebSocket. The one module here with sockets and threads: what it stands in for is a process of its own.
 
 // A server waits and listens; the rule is for cores.
 #![allow(clippy::disallowed_methods)]
 
 mod http;
 mod multipart;
+pub mod realtime;
 mod reply;
 
 use std::{

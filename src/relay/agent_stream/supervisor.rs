@@ -1,0 +1,145 @@
+//! `AgentStreams` gives every call that is up its bot: to the switchboard it is one more client.
+//!
+//! In: what the switchboard tells clients. Out: one [`AgentStream`] a call, and what happens to the call to it. Knows nothing
+//! of sockets and of Twilio's messages.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use actix::{Actor, ActorContext, Addr, ArbiterHandle, AsyncContext, Context, Handler, Message, Recipient};
+use model::{event::Event, id::CallId};
+use tracing::{debug, warn};
+
+use super::{
+    super::message::{BOTS, CallHandle, CallNewsForBot, ClientEvent, Connect, Disconnect, StreamOver},
+    AgentStream, AgentStreamSettings,
+};
+use crate::config::StreamUrl;
+
+/// See the module's documentation.
+pub struct AgentStreams {
+    settings: Arc<AgentStreamSettings>,
+    /// The threads that streams live on, taken in turn.
+    threads: Vec<ArbiterHandle>,
+    next: usize,
+    calls: HashMap<CallId, CallHandle>,
+    streams: HashMap<CallId, Recipient<CallNewsForBot>>,
+    switchboard: Option<Recipient<Disconnect>>,
+    stopping: bool,
+}
+
+/// Gives [`AgentStreams`] the switchboard to leave.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Join(pub Recipient<Disconnect>);
+
+impl AgentStreams {
+    /// A supervisor without calls. `threads`: at least one.
+    pub fn new(settings: AgentStreamSettings, threads: Vec<ArbiterHandle>) -> Self {
+        Self {
+            settings: Arc::new(settings),
+            threads,
+            next: 0,
+            calls: HashMap::new(),
+            streams: HashMap::new(),
+            switchboard: None,
+            stopping: false,
+        }
+    }
+
+    /// How it is made known to the switchboard, before the first call comes.
+    pub fn introduction(myself: &Addr<Self>) -> Connect {
+        Connect { client: BOTS, events: myself.clone().recipient(), session: None, inside: None }
+    }
+
+    fn event(&mut self, event: Event, ctx: &mut Context<Self>) {
+        match event {
+            Event::CallAns { call } => self.up(&call, ctx),
+            Event::Bye { call } | Event::RingIgnore { call } | Event::CallFailed { call: Some(call), .. } => {
+                self.calls.remove(&call);
+                self.tell(&call, CallNewsForBot::Over);
+            }
+            Event::Mark { call, name, .. } => self.tell(&call, CallNewsForBot::Mark(name)),
+            Event::Dtmf { call, digit, .. } => self.tell(&call, CallNewsForBot::Digit(digit)),
+            Event::Error { status, text, verb } => {
+                warn!(status, verb = %verb, "refused for a bot: {text}");
+            }
+            _ => {}
+        }
+    }
+
+    fn up(&mut self, call: &CallId, ctx: &mut Context<Self>) {
+        let Some(handle) = self.calls.get(call) else { return };
+        if self.streams.contains_key(call) {
+            return;
+        }
+        let Some(url) = self.url_of(handle) else { return debug!(call_id = %call, "no bot for this call") };
+        let (handle, settings, over) = (handle.clone(), self.settings.clone(), ctx.address().recipient());
+        let thread = &self.threads[self.next % self.threads.len()];
+        self.next += 1;
+        let stream = AgentStream::start_in_arbiter(thread, move |_| {
+            AgentStream::new(BOTS, handle, url, settings, over)
+        });
+        self.streams.insert(call.clone(), stream.recipient());
+    }
+
+    fn url_of(&self, _call: &CallHandle) -> Option<StreamUrl> {
+        self.settings.url.clone()
+    }
+
+    fn tell(&self, call: &CallId, news: CallNewsForBot) {
+        if let Some(stream) = self.streams.get(call) {
+            stream.do_send(news);
+        }
+    }
+
+    /// The relay stops: its calls are over, and their bots are told before the threads end.
+    fn leave(&mut self, ctx: &mut Context<Self>) {
+        if let Some(switchboard) = self.switchboard.take() {
+            switchboard.do_send(Disconnect(BOTS));
+        }
+        ctx.stop();
+    }
+}
+
+impl Actor for AgentStreams {
+    type Context = Context<Self>;
+}
+
+impl Handler<Join> for AgentStreams {
+    type Result = ();
+
+    fn handle(&mut self, join: Join, _: &mut Context<Self>) {
+        self.switchboard = Some(join.0);
+    }
+}
+
+impl Handler<ClientEvent> for AgentStreams {
+    type Result = ();
+
+    fn handle(&mut self, event: ClientEvent, ctx: &mut Context<Self>) {
+        match event {
+            ClientEvent::Known(handle) => drop(self.calls.insert(handle.id.clone(), handle)),
+            ClientEvent::Say(event) => self.event(event, ctx),
+            ClientEvent::Resuming => {}
+            ClientEvent::Close if self.streams.is_empty() => self.leave(ctx),
+            ClientEvent::Close => {
+                self.stopping = true;
+                ctx.run_later(LAST_WORDS, Self::leave);
+            }
+        }
+    }
+}
+
+impl Handler<StreamOver> for AgentStreams {
+    type Result = ();
+
+    fn handle(&mut self, over: StreamOver, ctx: &mut Context<Self>) {
+        self.streams.remove(&over.0);
+        if self.stopping && self.streams.is_empty() {
+            self.leave(ctx);
+        }
+    }
+}
+
+/// How long the stop of a relay waits for bots to close their sockets.
+const LAST_WORDS: Duration = Duration::from_secs(1);
