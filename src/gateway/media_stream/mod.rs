@@ -13,11 +13,12 @@ mod caller_leg;
 mod inbox;
 mod playout;
 mod program;
+mod relayed;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use actix::{
@@ -50,10 +51,9 @@ use crate::{
     metrics::Present,
     relay::{
         io::{Alarm, AlarmRang},
-        message::{AudioMessage, SipCommand, StreamOutput},
+        message::AudioMessage,
         outbox::{CloseReason, Outbox},
         socket::{FromSocket, Socket, Terms},
-        stream_leg::CloseStream,
     },
 };
 
@@ -247,7 +247,7 @@ impl MediaStream {
                 };
                 match &mut up.user {
                     User::Program(program) => program.marked(&name, outcome),
-                    User::Relay(_) if name == LAST => self.hang_up(None, ctx),
+                    User::Relay(_) if name == relayed::LAST => self.hang_up(None, ctx),
                     User::Relay(_) => {}
                 }
             }
@@ -377,15 +377,6 @@ impl MediaStream {
         }
     }
 
-    /// Tells the relay why the stream ends; a program is told by the end of its queues.
-    fn tell_end(&mut self, label: EndLabel) {
-        if let Phase::Up(up) = &mut self.phase
-            && let User::Relay(leg) = &mut up.user
-        {
-            leg.ended(label);
-        }
-    }
-
     /// The stream is over on the provider's side, by `stop` or with its socket.
     fn stopped(&mut self, ctx: &mut Context<Self>) {
         let Phase::Up(up) = &self.phase else { return };
@@ -430,19 +421,6 @@ impl MediaStream {
                 }));
             }
         }
-    }
-
-    /// The relay hangs up: what it said last and the provider has not played yet is heard out first.
-    fn part(&mut self, ctx: &mut Context<Self>) {
-        let Phase::Up(up) = &self.phase else { return };
-        let User::Relay(leg) = &up.user else { return };
-        let waits = leg.may_be_playing(Instant::now());
-        let Some(mark) = waits.then(|| self.session.mark(LAST).ok()).flatten() else {
-            return self.hang_up(None, ctx);
-        };
-        self.send(mark, ctx);
-        // A call that is over by then stays so.
-        ctx.run_later(PATIENCE, |stream, ctx| stream.hang_up(None, ctx));
     }
 
     fn hung_up(&mut self, provider: Provider, result: Hangup) {
@@ -585,47 +563,6 @@ impl Handler<Order> for MediaStream {
     }
 }
 
-impl Handler<StreamOutput> for MediaStream {
-    type Result = ();
-
-    fn handle(&mut self, output: StreamOutput, ctx: &mut Context<Self>) {
-        let Phase::Up(up) = &mut self.phase else { return };
-        let User::Relay(leg) = &mut up.user else { return };
-        match output {
-            StreamOutput::Audio(payload) => {
-                let payload = leg.say(payload, Instant::now());
-                self.send_audio(&payload);
-            }
-            StreamOutput::Clear => {
-                leg.cleared();
-                self.clear(ctx);
-            }
-        }
-    }
-}
-
-impl Handler<SipCommand> for MediaStream {
-    type Result = ();
-
-    fn handle(&mut self, command: SipCommand, ctx: &mut Context<Self>) {
-        let Phase::Up(up) = &mut self.phase else { return };
-        let User::Relay(leg) = &mut up.user else { return };
-        match leg.command(command.action) {
-            None => {}
-            Some(CloseStream::HungUp) => self.part(ctx),
-            Some(CloseStream::Refused { status }) => {
-                info!(status, "the relay does not take the call");
-                self.gate.metrics.gateway.refused("declined");
-                self.hang_up(None, ctx);
-            }
-        }
-    }
-}
-
-/// The mark behind the last words of the relay.
-const LAST: &str = "sip-relay:last";
-/// How long it is waited for.
-const PATIENCE: Duration = Duration::from_secs(1);
 /// Messages that may wait for a provider that does not read: the lead of the playout queue, and marks.
 const OUTBOX: usize = 1_000;
 /// The largest message of a provider, bytes. Theirs have a few hundred.
