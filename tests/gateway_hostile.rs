@@ -235,6 +235,15 @@ fn thousand_silent_sockets_are_bounded_and_calls_go_on() {
 }
 
 #[test]
+fn silent_sockets_take_no_place_from_a_signed_one() {
+    let gateway = twilio();
+    let silent: Vec<(TcpStream, u16)> = (0..101).map(|_| raw(gateway.at)).collect();
+    assert_eq!(silent[100].1, 503);
+    let upgrade = sign_upgrade(TOKEN, PUBLIC_URL);
+    Caller::open_with(gateway.at, &[("x-twilio-signature", &upgrade)]).unwrap().ws.assert_open();
+}
+
+#[test]
 fn streams_beyond_the_limit_are_refused() {
     let gateway = Gateway::start(|router| {
         let options = GatewayOptions { max_streams: 2, ..GatewayOptions::default() };

@@ -1,6 +1,6 @@
 //! `Desk` knows who talks in a call and who does the work: it makes agents, and runs their jobs as tasks.
 
-use std::{sync::Arc, time::Instant};
+use std::{path::PathBuf, rc::Rc, sync::Arc, time::Instant};
 
 use actix::{Actor, Recipient};
 use model::id::CallId;
@@ -11,6 +11,7 @@ use super::{
     buffered::Buffered,
     conversation::{Conversation, Rules, TOOLS},
     message::{LinkOrder, LinkReport},
+    number,
     realtime::{
         Plan, RealtimeAgent, SessionConfig,
         link::{LinkOwner, LinkSettings, RealtimeLink},
@@ -20,6 +21,7 @@ use super::{
 };
 use crate::{
     config::{AgentKind, CallCenterConfig, ConversationMode, LoadedCallCenter, Secret},
+    gateway::DidRouter,
     relay::random_u64,
 };
 
@@ -29,11 +31,12 @@ pub type JobReport = Box<dyn Fn(News) + Send + Sync>;
 /// See above.
 pub struct Desk {
     staff: Staff,
+    numbers: Option<DidRouter>,
 }
 
 enum Staff {
     Simple(AgentKind),
-    Services { config: Box<CallCenterConfig>, services: Arc<Services>, realtime: LinkSettings },
+    Services { config: Box<CallCenterConfig>, api: Api, services: Arc<Services>, realtime: LinkSettings },
 }
 
 /// The services, and the folder for their files.
@@ -49,13 +52,13 @@ pub struct Services {
     /// What the chat model is told first.
     pub system_prompt: String,
     /// Where `convented` and `response` are.
-    pub output_dir: std::path::PathBuf,
+    pub output_dir: PathBuf,
 }
 
 impl Desk {
     /// Agents that need no services.
     pub fn without_services(agent: AgentKind) -> Self {
-        Self { staff: Staff::Simple(agent) }
+        Self { staff: Staff::Simple(agent), numbers: None }
     }
 
     /// Agents with the services that the configuration names.
@@ -63,8 +66,11 @@ impl Desk {
     /// # Errors
     /// [`SpeechError`] when the key cannot be used.
     pub fn with_services(key: &str, loaded: &LoadedCallCenter) -> Result<Self, SpeechError> {
-        let config = loaded.config.clone();
-        let api = Api::new(key, &config.services.stt)?;
+        let api = Api::new(key, &loaded.config.services.stt)?;
+        Ok(Self::with_api(api, Secret::new(key), loaded.config.clone(), loaded.output_dir.clone()))
+    }
+
+    fn with_api(api: Api, key: Secret, config: CallCenterConfig, output_dir: PathBuf) -> Self {
         let stt = OpenAiStt::with_api(api.clone()).with_model(&config.stt_model);
         let llm = OpenAiLlm::with_api(api.at(&config.services.llm)).with_model(&config.llm_model);
         let tts = OpenAiTts::with_api(api.at(&config.services.tts))
@@ -76,10 +82,29 @@ impl Desk {
             tts: Box::new(tts),
             language: config.language.clone(),
             system_prompt: config.system_prompt.clone(),
-            output_dir: loaded.output_dir.clone(),
+            output_dir,
         });
-        let realtime = LinkSettings { url: config.realtime.address(), key: Secret::new(key) };
-        Ok(Self { staff: Staff::Services { config: Box::new(config), services, realtime } })
+        let realtime = LinkSettings { url: config.realtime.address(), key };
+        let staff = Staff::Services { config: Box::new(config), api, services, realtime };
+        Self { staff, numbers: None }
+    }
+
+    /// With a table that has settings of their own for calls to some numbers.
+    pub fn with_numbers(self, numbers: Option<DidRouter>) -> Self {
+        Self { numbers, ..self }
+    }
+
+    /// The desk for calls to this number: this one, unless the table has settings for it. Both share their connections.
+    pub fn for_number(self: &Rc<Self>, called: Option<&str>) -> Rc<Self> {
+        let did = called.and_then(|number| self.numbers.as_ref()?.lookup(number));
+        match (&self.staff, did) {
+            (Staff::Services { config, api, services, realtime }, Some(did)) => {
+                let config = number::config_for(&did, config);
+                let (key, output_dir) = (realtime.key.clone(), services.output_dir.clone());
+                Rc::new(Self::with_api(api.clone(), key, config, output_dir))
+            }
+            _ => self.clone(),
+        }
     }
 
     /// Who talks in a call. `multi`: the relay has the words of multi mode, which taking turns needs.
@@ -89,7 +114,12 @@ impl Desk {
             Staff::Simple(AgentKind::Echo) => Box::new(Echo::new(call)),
             Staff::Simple(AgentKind::Parrot) => Box::new(Parrot::new(call)),
             Staff::Services { config, .. } if multi && config.mode == ConversationMode::Turns => {
-                Box::new(Conversation::new(call, rules(config), Instant::now()))
+                let now = Instant::now();
+                let mut conversation = Conversation::new(call, rules(config), now);
+                if let Some(greeting) = &config.greeting {
+                    conversation.greet(now, greeting);
+                }
+                Box::new(conversation)
             }
             Staff::Services { config, .. } if multi && config.mode == ConversationMode::Realtime => {
                 Box::new(RealtimeAgent::new(call, rules(config), plan(config), Instant::now()))

@@ -20,16 +20,18 @@ pub mod conversation;
 pub mod desk;
 pub mod history;
 pub mod message;
+pub mod number;
 pub mod realtime;
 pub mod round_trip;
 pub mod sentences;
 pub mod speech;
 pub mod wire;
 
-use std::{fs, io, path::PathBuf};
+use std::{fs, io, path::PathBuf, rc::Rc};
 
 use actix::{Actor, AsyncContext};
 use tokio::sync::oneshot;
+use tracing::warn;
 
 use self::{
     center::CallCenter,
@@ -37,7 +39,10 @@ use self::{
     desk::Desk,
     speech::SpeechError,
 };
-use crate::config::LoadedCallCenter;
+use crate::{
+    config::LoadedCallCenter,
+    gateway::{DidRouter, DidWatch, LOOK_EVERY, SipTransportError},
+};
 
 /// Why the call center cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +53,12 @@ pub enum StartError {
     /// The key cannot be used.
     #[error(transparent)]
     Speech(#[from] SpeechError),
+    /// The table of numbers cannot be used.
+    #[error("CALL_CENTER_DIDS: {0}")]
+    Numbers(#[from] SipTransportError),
+    /// Its file cannot be watched.
+    #[error("CALL_CENTER_DIDS cannot be watched: {0}")]
+    Watch(io::Error),
     /// A folder cannot be made.
     #[error("cannot create {} (OUTPUT_DIR): {error}", path.display())]
     Folder {
@@ -74,6 +85,8 @@ pub async fn run(loaded: &LoadedCallCenter) -> Result<(), StartError> {
             Desk::with_services(key.expose(), loaded)?
         }
     };
+    let (numbers, _watch) = numbers(loaded)?.unzip();
+    let desk = Rc::new(desk.with_numbers(numbers));
     let settings = ClientSettings {
         url: loaded.config.ws_url.clone(),
         token: loaded.token.clone(),
@@ -94,4 +107,15 @@ pub async fn run(loaded: &LoadedCallCenter) -> Result<(), StartError> {
     let _ = end.await;
     drop(center);
     Ok(())
+}
+
+/// The table of numbers, and who keeps it up to date.
+fn numbers(loaded: &LoadedCallCenter) -> Result<Option<(DidRouter, DidWatch)>, StartError> {
+    let Some(path) = &loaded.config.dids else { return Ok(None) };
+    let router = DidRouter::open_with(path, loaded.variables.clone(), Some(number::check))?;
+    if router.table().is_empty() {
+        warn!(file = %router.path().display(), "no number has settings of its own");
+    }
+    let watch = DidWatch::start(router.clone(), LOOK_EVERY, |_| ()).and_then(DidWatch::on_hangup);
+    Ok(Some((router, watch.map_err(StartError::Watch)?)))
 }

@@ -159,7 +159,8 @@ fn add_file(sources: &mut Sources<'_>, path: &Path, problems: &mut Vec<Problem>)
         Err(FileError::Missing) => {
             vec![format!("GATEWAY_CONFIG={name}: there is no such file, so no number is configured")]
         }
-        Err(FileError::Problems(lines)) => {
+        Err(FileError::Problems { lines, settings }) => {
+            sources.yaml = settings;
             problems.extend(
                 lines.into_iter().map(|line| Problem::general(format!("GATEWAY_CONFIG={name}: {line}"))),
             );

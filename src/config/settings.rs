@@ -110,6 +110,8 @@ pub const SETTINGS: &[Setting] = &[
     setting("CALL_CENTER_TTS_MODEL", "gpt-4o-mini-tts"),
     setting("CALL_CENTER_TTS_VOICE", "alloy"),
     setting("CALL_CENTER_TTS_SPEED", "1.0"),
+    setting("CALL_CENTER_GREETING", ""),
+    setting("CALL_CENTER_DIDS", ""),
     setting("CALL_CENTER_VAD", "0"),
     setting("CALL_CENTER_TOOLS", ""),
     setting("CALL_CENTER_SILENCE_SECONDS", "20"),

@@ -43,5 +43,5 @@ pub use self::{
 };
 pub(crate) use self::{
     did::home,
-    file::{FileError, read as read_file},
+    file::{FileError, Settings, read as read_file},
 };

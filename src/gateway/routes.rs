@@ -277,7 +277,7 @@ async fn media_stream(
     if !asks_for_websocket(&request) {
         return Ok(HttpResponse::UpgradeRequired().insert_header((header::UPGRADE, "websocket")).finish());
     }
-    let admitted = gate.upgrade(request.headers()).and_then(|signed| Ok((signed, gate.enter()?)));
+    let admitted = gate.upgrade(request.headers()).and_then(|signed| Ok((signed, gate.enter(signed)?)));
     match admitted {
         Ok((signed, place)) => MediaStream::serve(&gate.into_inner(), &request, payload, signed, place),
         Err(refusal) => {

@@ -58,12 +58,12 @@ pub enum GatewayError {
     #[error("the file of numbers cannot be watched: {0}")]
     Watch(io::Error),
     /// The socket cannot be bound.
-    #[error("cannot listen on {address} (--host, --port): {source}")]
+    #[error("cannot listen on {address} (--host, --port): {error}")]
     Bind {
         /// Where.
         address: SocketAddr,
         /// What the operating system says.
-        source: io::Error,
+        error: io::Error,
     },
 }
 
@@ -151,7 +151,7 @@ impl VoiceServer {
     /// [`GatewayError`]. Who else has the port keeps it.
     pub fn start(settings: &GatewaySettings, metrics: &Arc<Metrics>) -> Result<Self, GatewayError> {
         let address = SocketAddr::new(settings.sip.server_host, settings.sip.server_port);
-        let socket = TcpListener::bind(address).map_err(|source| GatewayError::Bind { address, source })?;
+        let socket = TcpListener::bind(address).map_err(|error| GatewayError::Bind { address, error })?;
         let address = socket.local_addr().unwrap_or(address);
         let gateway = Gateway::start(settings, address, false, metrics)?;
         if settings.handler == GatewayHandler::Relay {
@@ -164,7 +164,7 @@ impl VoiceServer {
         });
         let server = server.workers(crate::relay::cores()).disable_signals().tcp_nodelay(true);
         let server = server.on_connect(|connection, _| bounded_connection(connection));
-        let running = server.listen(socket).map_err(|source| GatewayError::Bind { address, source })?.run();
+        let running = server.listen(socket).map_err(|error| GatewayError::Bind { address, error })?.run();
         let handle = running.handle();
         actix_web::rt::spawn(running);
         info!("Voice server started on {address}");
