@@ -165,7 +165,10 @@ async fn burst_is_neither_lost_nor_late() {
         slowest = slowest.max(said.elapsed());
         tokio::time::sleep(Duration::from_millis(10)).await; // the provider's pace, which is what is tested
     }
-    assert!(slowest < Duration::from_millis(200), "a queue of {slowest:?} has formed");
+    assert!(
+        slowest < Duration::from_millis(500),
+        "of the second that it is ahead, a queue of {slowest:?} has formed"
+    );
     let dropped = value(&bench.metrics.encode(), r#"sip_relay_dropped_total{queue="media-stream"}"#);
     assert_eq!(dropped, 0.0);
 }

@@ -140,6 +140,9 @@ impl Session {
 
     /// Reports the marks before which all audio has been sent, and was due.
     pub(super) fn report_reached(&mut self) {
+        if self.playout.marks() == 0 {
+            return; // as in almost every frame
+        }
         let due = self.played() + self.unheard;
         while let Some((name, position)) = self.playout.pop_reached(due) {
             self.emit(Event::MarkPlayed { name, played: position.saturating_sub(self.unheard) });

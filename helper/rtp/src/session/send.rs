@@ -73,8 +73,7 @@ impl Session {
 
     /// Sends whole frames that are not due yet, as many as the peer is to have.
     fn send_ahead(&mut self, due: Instant, timestamp: u32) {
-        let lead = (self.config.lead.as_nanos() / FRAME.as_nanos()) as u32;
-        while self.ahead < lead && self.playout.waiting_frames() > 0 {
+        while self.ahead < self.lead && self.playout.waiting_frames() > 0 {
             self.ahead += 1;
             let units = self.frame_units().wrapping_mul(self.ahead);
             self.position += u64::from(units);
