@@ -14,7 +14,8 @@ use common::ws::{bytes, samples};
 use common::{Feed, WAIT};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
-use sip_relay::gateway::{GatewayOptions, L16Endian, SipTransportError, SipWebhookHandler};
+use sip_relay::gateway::{GatewayOptions, L16Endian, SipTransportError, SipWebhookHandler, TelnyxCodec};
+use testkit::g711;
 use testkit::tone::{Sine, dominant_frequency, rms};
 
 #[test]
@@ -150,6 +151,29 @@ fn every_format_of_telnyx_is_heard_as_it_is_said() {
         let format = json!({"encoding": encoding, "sample_rate": sample_rate, "channels": 1});
         let pcm = heard(&gateway, &calls, format, encode, rate);
         assert_tone(&pcm, &format!("{encoding} {sample_rate}"));
+    }
+}
+
+#[test]
+fn telnyx_gets_the_codec_that_it_was_asked_for() {
+    for (codec, name, decode) in [
+        (TelnyxCodec::Pcmu, "PCMU", g711::decode_ulaw as fn(&[u8]) -> Vec<i16>),
+        (TelnyxCodec::Pcma, "PCMA", g711::decode_alaw),
+    ] {
+        let (gateway, calls) = Gateway::for_calls_with(move |handler| {
+            handler.with_options(GatewayOptions { telnyx_codec: codec, ..GatewayOptions::default() })
+        });
+        let xml = gateway.webhook("telnyx");
+        for attribute in [&format!(r#"bidirectionalCodec="{name}""#), r#"bidirectionalSamplingRate="8000""#] {
+            assert!(xml.contains(attribute), "{xml}");
+        }
+        let mut caller = Caller::telnyx(gateway.at);
+        let call = take_call(&calls);
+        run(call.transport.send_audio(bytes(&Sine::new(440.0, 16_000, 8000).samples(16_000)))).unwrap();
+        let heard = caller.hear(50);
+        assert!(heard.iter().all(|payload| payload.len() == 160));
+        let pcm = decode(&heard.concat());
+        assert!(testkit::tone::is_tone(&pcm[800..], 8000, 440.0, 1.0), "{name}");
     }
 }
 
