@@ -346,7 +346,8 @@ pub struct StreamAudio {
 #[derive(Message, Debug, Clone, PartialEq, Eq)]
 #[rtype(result = "()")]
 pub enum StreamOutput {
-    /// 20 ms in the codec [`StreamStart::sent`], in time: to be sent at once. There is none while nothing is played.
+    /// 20 ms in the codec [`StreamStart::sent`], to be sent at once: when it is due, or a little before. There is none while
+    /// nothing is played.
     Audio(Bytes),
     /// The rest of what was played is not to be heard: the provider is to drop what it holds.
     Clear,
