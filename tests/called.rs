@@ -73,7 +73,7 @@ fn client_that_joins_late_or_comes_back_is_told_as_well() {
 }
 
 #[test]
-fn number_is_that_of_the_request_and_of_the_to_header_where_the_request_has_none() {
+fn number_is_that_of_the_request_whatever_the_to_header_says() {
     let (relay, pbx) = (Relay::start(&[]), Pbx::new());
     let client = WsClient::connect(relay.ws(), "mode=multi");
     let sip = relay.sip();

@@ -21,7 +21,7 @@ use sip_relay::config::{
     AgentKind, AnswerMode, Config, ConversationMode, GatewayHandler, LoadError, Loaded, LoadedCallCenter,
     LostAction, SETTINGS,
 };
-use sip_relay::gateway::L16Endian;
+use sip_relay::gateway::{L16Endian, TelnyxCodec};
 
 /// Name, a value that is not the default, what else must be set for it, and whether a configuration has taken it.
 type Case = (&'static str, &'static str, &'static [(&'static str, &'static str)], fn(&Config) -> bool);
@@ -134,6 +134,7 @@ const CASES: &[Case] = &[
         c.gateway.sip.provider_config.telnyx.app_id.as_deref() == Some("0123")
     }),
     ("TELNYX_L16_ENDIAN", "big", &[], |c| c.gateway.sip.provider_config.telnyx.l16_endian == L16Endian::Big),
+    ("TELNYX_CODEC", "PCMA", &[], |c| c.gateway.sip.provider_config.telnyx.codec == TelnyxCodec::Pcma),
     ("TWILIO_ACCOUNT_SID", "AC1", &[], |c| {
         c.gateway.sip.provider_config.twilio.account_sid.as_deref() == Some("AC1")
     }),
@@ -187,6 +188,10 @@ const CASES: &[Case] = &[
     ("CALL_CENTER_TTS_MODEL", "t", &[], |c| c.call_center.tts_model == "t"),
     ("CALL_CENTER_TTS_VOICE", "nova", &[], |c| c.call_center.tts_voice == "nova"),
     ("CALL_CENTER_TTS_SPEED", "4", &[], |c| c.call_center.tts_speed == 4.0),
+    ("CALL_CENTER_GREETING", "hello", &[], |c| c.call_center.greeting.as_deref() == Some("hello")),
+    ("CALL_CENTER_DIDS", "/srv/dids.yaml", &[], |c| {
+        c.call_center.dids.as_deref() == Some(Path::new("/srv/dids.yaml"))
+    }),
     ("CALL_CENTER_VAD", "1", &[], |c| c.call_center.vad),
     ("CALL_CENTER_REALTIME_MODEL", "a b", &[("OPENAI_API_BASE", "http://127.0.0.1:1/v1")], |c| {
         c.call_center.realtime.address() == "ws://127.0.0.1:1/v1/realtime?model=a%20b"
@@ -412,6 +417,65 @@ fn named_env_file_must_exist_and_replaces_the_one_in_the_folder() {
 
     let errors = Setup::new().args(&["--env-file", "absent.env"]).errors();
     assert!(errors.contains("absent.env: "), "{errors}");
+}
+
+#[test]
+fn gateways_file_is_below_the_env_file_and_above_the_defaults_where_the_gateway_is_enabled() {
+    let setup = || {
+        let setup = Setup::new().env(&[("GATEWAY_CONFIG", "g.yaml"), ("PORT", "5"), ("OPENAI_API_KEY", "k")]);
+        let yaml = "log_level: DEBUG\nserver_port: ${PORT}\npublic_ws_url: wss://yaml/\nprovider_config:\n  twilio:\n    \
+                    auth_token: ${TOKEN}\n    account_sid: yaml\n";
+        fs::write(setup.folder.join("g.yaml"), yaml).unwrap();
+        setup
+    };
+    let enabled = |setup: Setup| setup.env(&[("GATEWAY_ENABLE", "1")]).load().unwrap();
+    let config = setup().load().unwrap().config;
+    assert_eq!((config.log.level, config.gateway.sip.server_port), (tracing::Level::INFO, 8000));
+
+    let Loaded { config, warnings } = enabled(setup().file("TOKEN=t\nTWILIO_ACCOUNT_SID=env-file\n"));
+    assert_eq!(warnings, [""; 0]);
+    let (sip, twilio) = (&config.gateway.sip, &config.gateway.sip.provider_config.twilio);
+    assert_eq!((config.log.level, sip.log_level), (tracing::Level::DEBUG, tracing::Level::DEBUG));
+    assert_eq!((sip.server_port, sip.public_ws_url.as_deref()), (5, Some("wss://yaml")));
+    assert_eq!(twilio.account_sid.as_deref(), Some("env-file"), "the .env file wins");
+    assert_eq!(twilio.auth_token.as_ref().unwrap().expose(), "t", "a variable of the .env file");
+    assert_eq!(config.gateway.variables.value("TOKEN").as_deref(), Some("t"));
+
+    let setup = setup()
+        .env(&[("LOG_LEVEL", "ERROR"), ("TWILIO_AUTH_TOKEN", "e")])
+        .args(&["--set", "SIP_SERVER_PORT=1"]);
+    let config = enabled(setup).config;
+    assert_eq!((config.log.level, config.gateway.sip.server_port), (tracing::Level::ERROR, 1));
+    assert_eq!(config.gateway.sip.provider_config.twilio.auth_token.as_ref().unwrap().expose(), "e");
+}
+
+#[test]
+fn wrong_settings_of_the_gateway_are_named_and_no_secret_is_shown() {
+    for (name, value) in [
+        ("GATEWAY_HANDLER", "pipeline"),
+        ("GATEWAY_PROVIDER", "vonage"),
+        ("GATEWAY_ENABLE", "maybe"),
+        ("SIP_SERVER_PORT", "65536"),
+        ("SIP_PUBLIC_WS_URL", "https://voice.example.com"),
+        ("SIP_PUBLIC_WS_URL", "wss://voice.example.com/sip/media-stream?token=1"),
+        ("TELNYX_L16_ENDIAN", "middle"),
+        ("TELNYX_PUBLIC_KEY", "AAECAwQF"),
+        ("GATEWAY_HOST", "a b"),
+    ] {
+        let errors = Setup::new().env(&[(name, value)]).errors();
+        assert!(errors.starts_with(&format!("{name}={value} (environment): expected ")), "{errors}");
+    }
+    let secrets = [("TELNYX_API_KEY", "s3cret"), ("TWILIO_AUTH_TOKEN", "s3cret")];
+    let config = Setup::new().env(&secrets).load().unwrap().config;
+    assert!(!format!("{config:?}").contains("s3cret"));
+    let setup = Setup::new().env(&[("GATEWAY_ENABLE", "1"), ("GATEWAY_CONFIG", "g.yaml")]);
+    fs::write(setup.folder.join("g.yaml"), "provider_config:\n  telnyx:\n    api_key: \"s3\\u0001cret\"\n")
+        .unwrap();
+    let errors = setup.errors();
+    assert_eq!(errors, "TELNYX_API_KEY (GATEWAY_CONFIG, line 3): expected text without control characters");
+    let setup = Setup::new().env(&[("GATEWAY_ENABLE", "1"), ("STRICT_CONFIG", "1"), ("OPENAI_API_KEY", "k")]);
+    let errors = setup.env(&[("GATEWAY_CONFIG", "/nowhere.yaml")]).errors();
+    assert_eq!(errors, "GATEWAY_CONFIG=/nowhere.yaml: there is no such file, so no number is configured");
 }
 
 #[test]

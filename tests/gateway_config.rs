@@ -293,15 +293,19 @@ fn flags_win_over_the_file_in_everything() {
 #[test]
 fn all_that_is_wrong_is_said_at_once_and_nothing_starts() {
     let dir = TempDir::new("voice-server");
-    let file = dir
-        .write("my.yaml", "server_port: lots\ndids:\n  100: 5\n  200: {tts_voice: [a]}\nprovider: vonage\n");
+    let file = dir.write(
+        "my.yaml",
+        "server_port: lots\nsip: 1\ndids:\n  100: 5\n  200: {tts_voice: [a]}\nprovider: vonage\n",
+    );
     let file = file.to_str().unwrap();
     let mut server =
         VoiceServer::launch(dir, &["-c", file, "--log-level", "loud"], &[("TELNYX_PUBLIC_KEY", "AAAA")]);
     assert_eq!(server.wait_exit().code(), Some(1));
     for part in [
-        &format!("GATEWAY_CONFIG={file}: line 3: dids.100: expected names with values, found text"),
-        &format!("GATEWAY_CONFIG={file}: line 4: dids.200.tts_voice: expected text, found a list"),
+        &format!("GATEWAY_CONFIG={file}: line 4: dids.100: expected names with values, found text"),
+        &format!("GATEWAY_CONFIG={file}: line 5: dids.200.tts_voice: expected text, found a list"),
+        "SIP_SERVER_PORT=lots (GATEWAY_CONFIG, line 1): expected a port",
+        "GATEWAY_PROVIDER=vonage (GATEWAY_CONFIG, line 6): expected telnyx or twilio",
         "LOG_LEVEL=loud (command line): expected ERROR",
         "TELNYX_PUBLIC_KEY=AAAA (environment): expected the public key",
     ] {
@@ -319,7 +323,8 @@ fn port_of_somebody_else_is_left_to_him() {
     let port = address.port().to_string();
     let mut second = VoiceServer::launch(TempDir::new("voice-server"), &["--port", &port], &[]);
     assert!(!second.wait_exit().success());
-    second.expect_log(&format!("cannot listen on 127.0.0.1:{port} (--host, --port): "));
+    let line = second.expect_log(&format!("cannot listen on 127.0.0.1:{port} (--host, --port): "));
+    assert_eq!(line.matches("in use").count(), 1, "{line}");
     let mut first = first;
     assert!(first.is_running());
     assert_eq!(get(address, "/health").0, 200);

@@ -6,6 +6,7 @@
 use std::{
     borrow::Cow,
     collections::HashMap,
+    rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -26,15 +27,19 @@ use crate::metrics::{CallCenterMetrics, Present, TurnStage};
 
 /// The actor.
 pub struct CallCenter {
-    desk: Desk,
+    desk: Rc<Desk>,
     relay: Recipient<Say>,
     metrics: Arc<CallCenterMetrics>,
     multi: bool,
     calls: HashMap<CallId, Call>,
+    /// The numbers that calls were placed to, and since when that is known.
+    called: HashMap<CallId, (Instant, String)>,
     generation: u64,
 }
 
 struct Call {
+    /// That of the number that was called.
+    desk: Rc<Desk>,
     agent: Box<dyn Agent>,
     generation: u64,
     jobs: HashMap<JobId, AbortHandle>,
@@ -57,8 +62,9 @@ impl Drop for Call {
 
 impl CallCenter {
     /// `relay`: who sends commands.
-    pub fn new(desk: Desk, relay: Recipient<Say>, metrics: Arc<CallCenterMetrics>) -> Self {
-        Self { desk, relay, metrics, multi: false, calls: HashMap::new(), generation: 0 }
+    pub fn new(desk: Rc<Desk>, relay: Recipient<Say>, metrics: Arc<CallCenterMetrics>) -> Self {
+        let (calls, called) = (HashMap::new(), HashMap::new());
+        Self { desk, relay, metrics, multi: false, calls, called, generation: 0 }
     }
 
     fn begin(&mut self, id: &CallId) {
@@ -67,10 +73,12 @@ impl CallCenter {
             return;
         }
         self.generation += 1;
-        let agent = self.desk.agent(id, self.multi);
+        let desk = self.desk.for_number(self.called.get(id).map(|(_, number)| number.as_str()));
+        let agent = desk.agent(id, self.multi);
         let (generation, heard) = (self.generation, Instant::now());
         info!(call_id = %id, "call up");
         let call = Call {
+            desk,
             agent,
             generation,
             jobs: HashMap::new(),
@@ -85,6 +93,7 @@ impl CallCenter {
     }
 
     fn end(&mut self, id: &CallId, why: &str) {
+        self.called.remove(id);
         if self.calls.remove(id).is_some() {
             info!(call_id = %id, why, "call over");
         }
@@ -123,7 +132,7 @@ impl CallCenter {
                 Output::Apologized(how) => self.metrics.apologized(how),
                 Output::Open(link) => {
                     let owner = LinkOwner { call: id.clone(), generation: call.generation, link };
-                    if let Some(orders) = self.desk.open_link(owner, ctx.address().recipient()) {
+                    if let Some(orders) = call.desk.open_link(owner, ctx.address().recipient()) {
                         call.links.insert(link, orders);
                     }
                 }
@@ -148,7 +157,7 @@ impl CallCenter {
                         let (call, at) = (call_id.clone(), Instant::now());
                         to.do_send(JobNews { call, generation, job, news, at });
                     });
-                    call.jobs.insert(job, self.desk.start(work, report));
+                    call.jobs.insert(job, call.desk.start(work, report));
                 }
             }
         }
@@ -208,6 +217,8 @@ impl Actor for CallCenter {
         ctx.set_mailbox_capacity(MAILBOX);
         ctx.run_interval(LOOK_AROUND, |this, _| {
             this.end_unheard("nothing was heard of it for an hour", |heard| heard.elapsed() > FORGOTTEN);
+            let calls = &this.calls;
+            this.called.retain(|id, (since, _)| calls.contains_key(id) || since.elapsed() < FORGOTTEN);
         });
     }
 }
@@ -237,7 +248,10 @@ impl Handler<Signal> for CallCenter {
         match &event {
             // An older relay says it again to move its focus.
             Event::CallAns { call } if !self.calls.contains_key(call) => self.begin(call),
-            Event::Bye { call } => self.end(call, "BYE"),
+            Event::Called { call, number } if self.called.len() < MOST_CALLS => {
+                self.called.insert(call.clone(), (Instant::now(), number.clone()));
+            }
+            Event::Bye { call } | Event::RingIgnore { call } => self.end(call, event.verb()),
             Event::Error { status, text, verb } => {
                 warn!(status, %verb, "the relay refused: {text}");
                 if verb == "TRANSFER" {

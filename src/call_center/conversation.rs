@@ -130,6 +130,11 @@ impl Conversation {
         }
     }
 
+    /// Speaks first.
+    pub fn greet(&mut self, now: Instant, greeting: &str) {
+        self.announce(now, greeting.to_owned(), Then::Listen);
+    }
+
     fn start(&mut self, job: Job) -> JobId {
         self.next_job += 1;
         self.out.push_back(Output::Start(self.next_job, job));

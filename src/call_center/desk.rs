@@ -1,6 +1,6 @@
 //! `Desk` knows who talks in a call and who does the work: it makes agents, and runs their jobs as tasks.
 
-use std::{fmt, panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{fmt, panic::AssertUnwindSafe, path::PathBuf, rc::Rc, sync::Arc, time::Instant};
 
 use actix::{Actor, Recipient};
 use futures_util::FutureExt;
@@ -12,6 +12,7 @@ use super::{
     buffered::Buffered,
     conversation::{Conversation, Rules, TOOLS},
     message::{LinkOrder, LinkReport},
+    number,
     realtime::{
         Plan, RealtimeAgent, SessionConfig,
         link::{LinkOwner, LinkSettings, RealtimeLink},
@@ -21,6 +22,7 @@ use super::{
 };
 use crate::{
     config::{AgentKind, CallCenterConfig, ConversationMode, LoadedCallCenter, Secret},
+    gateway::DidRouter,
     metrics::CallCenterMetrics,
     relay::random_u64,
 };
@@ -31,6 +33,7 @@ pub type JobReport = Box<dyn Fn(News) + Send + Sync>;
 /// See above.
 pub struct Desk {
     staff: Staff,
+    numbers: Option<DidRouter>,
 }
 
 enum Staff {
@@ -38,6 +41,7 @@ enum Staff {
     Services {
         config: Box<CallCenterConfig>,
         recording: Arc<[i16]>,
+        api: Api,
         services: Arc<Services>,
         realtime: LinkSettings,
     },
@@ -56,7 +60,7 @@ pub struct Services {
     /// What the chat model is told first.
     pub system_prompt: String,
     /// Where `convented` and `response` are.
-    pub output_dir: std::path::PathBuf,
+    pub output_dir: PathBuf,
     /// Where failures are counted.
     pub metrics: Arc<CallCenterMetrics>,
 }
@@ -64,7 +68,7 @@ pub struct Services {
 impl Desk {
     /// Agents that need no services.
     pub fn without_services(agent: AgentKind) -> Self {
-        Self { staff: Staff::Simple(agent) }
+        Self { staff: Staff::Simple(agent), numbers: None }
     }
 
     /// Agents with the services that the configuration names. `recording`: the apology when there is no voice, at 8 kHz.
@@ -77,8 +81,20 @@ impl Desk {
         recording: Arc<[i16]>,
         metrics: Arc<CallCenterMetrics>,
     ) -> Result<Self, SpeechError> {
-        let config = loaded.config.clone();
+        let config = &loaded.config;
         let api = Api::new(key, &config.services.stt)?.with_timeout(config.service_timeout);
+        let output_dir = loaded.output_dir.clone();
+        Ok(Self::with_api(api, Secret::new(key), config.clone(), recording, output_dir, metrics))
+    }
+
+    fn with_api(
+        api: Api,
+        key: Secret,
+        config: CallCenterConfig,
+        recording: Arc<[i16]>,
+        output_dir: PathBuf,
+        metrics: Arc<CallCenterMetrics>,
+    ) -> Self {
         let stt = OpenAiStt::with_api(api.clone()).with_model(&config.stt_model);
         let llm = OpenAiLlm::with_api(api.at(&config.services.llm)).with_model(&config.llm_model);
         let tts = OpenAiTts::with_api(api.at(&config.services.tts))
@@ -90,11 +106,31 @@ impl Desk {
             tts: Box::new(tts),
             language: config.language.clone(),
             system_prompt: config.system_prompt.clone(),
-            output_dir: loaded.output_dir.clone(),
+            output_dir,
             metrics,
         });
-        let realtime = LinkSettings { url: config.realtime.address(), key: Secret::new(key) };
-        Ok(Self { staff: Staff::Services { config: Box::new(config), recording, services, realtime } })
+        let realtime = LinkSettings { url: config.realtime.address(), key };
+        let staff = Staff::Services { config: Box::new(config), recording, api, services, realtime };
+        Self { staff, numbers: None }
+    }
+
+    /// With a table that has settings of their own for calls to some numbers.
+    pub fn with_numbers(self, numbers: Option<DidRouter>) -> Self {
+        Self { numbers, ..self }
+    }
+
+    /// The desk for calls to this number: this one, unless the table has settings for it. Both share their connections.
+    pub fn for_number(self: &Rc<Self>, called: Option<&str>) -> Rc<Self> {
+        let did = called.and_then(|number| self.numbers.as_ref()?.lookup(number));
+        match (&self.staff, did) {
+            (Staff::Services { config, recording, api, services, realtime }, Some(did)) => {
+                let config = number::config_for(&did, config);
+                let (key, output_dir) = (realtime.key.clone(), services.output_dir.clone());
+                let (recording, metrics) = (recording.clone(), services.metrics.clone());
+                Rc::new(Self::with_api(api.clone(), key, config, recording, output_dir, metrics))
+            }
+            _ => self.clone(),
+        }
     }
 
     /// Who talks in a call. `multi`: the relay has the words of multi mode, which taking turns needs.
@@ -104,7 +140,12 @@ impl Desk {
             Staff::Simple(AgentKind::Echo) => Box::new(Echo::new(call)),
             Staff::Simple(AgentKind::Parrot) => Box::new(Parrot::new(call)),
             Staff::Services { config, recording, .. } if multi && config.mode == ConversationMode::Turns => {
-                Box::new(Conversation::new(call, rules(config, recording.clone()), Instant::now()))
+                let now = Instant::now();
+                let mut conversation = Conversation::new(call, rules(config, recording.clone()), now);
+                if let Some(greeting) = &config.greeting {
+                    conversation.greet(now, greeting);
+                }
+                Box::new(conversation)
             }
             Staff::Services { config, recording, .. }
                 if multi && config.mode == ConversationMode::Realtime =>

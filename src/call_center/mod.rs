@@ -21,6 +21,7 @@ pub mod conversation;
 pub mod desk;
 pub mod history;
 pub mod message;
+pub mod number;
 pub mod realtime;
 pub mod round_trip;
 pub mod sentences;
@@ -29,10 +30,11 @@ pub mod turn;
 mod watch;
 pub mod wire;
 
-use std::{fs, io, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{fs, io, net::SocketAddr, path::PathBuf, rc::Rc, sync::Arc};
 
 use actix::{Actor, AsyncContext};
 use tokio::sync::oneshot;
+use tracing::warn;
 
 pub use self::apology::RecordingError;
 use self::{
@@ -41,7 +43,12 @@ use self::{
     desk::Desk,
     speech::SpeechError,
 };
-use crate::{config::LoadedCallCenter, metrics::CallCenterMetrics, relay::uuid4};
+use crate::{
+    config::LoadedCallCenter,
+    gateway::{DidRouter, DidWatch, LOOK_EVERY, SipTransportError},
+    metrics::CallCenterMetrics,
+    relay::uuid4,
+};
 
 /// Why the call center cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +75,12 @@ pub enum StartError {
         /// What the operating system says.
         error: io::Error,
     },
+    /// The table of numbers cannot be used.
+    #[error("CALL_CENTER_DIDS: {0}")]
+    Numbers(#[from] SipTransportError),
+    /// Its file cannot be watched.
+    #[error("CALL_CENTER_DIDS cannot be watched: {0}")]
+    Watch(io::Error),
     /// A folder cannot be made.
     #[error("cannot create {} (OUTPUT_DIR): {error}", path.display())]
     Folder {
@@ -100,6 +113,8 @@ pub async fn run(loaded: &LoadedCallCenter) -> Result<(), StartError> {
         watch::serve(address, metrics.clone(), loaded.token.clone())
             .map_err(|error| StartError::Metrics { address, error })?;
     }
+    let (numbers, _watch) = numbers(loaded)?.unzip();
+    let desk = Rc::new(desk.with_numbers(numbers));
     let settings = ClientSettings {
         session: uuid4(),
         url: loaded.config.ws_url.clone(),
@@ -122,4 +137,15 @@ pub async fn run(loaded: &LoadedCallCenter) -> Result<(), StartError> {
     let _ = end.await;
     drop(center);
     Ok(())
+}
+
+/// The table of numbers, and who keeps it up to date.
+fn numbers(loaded: &LoadedCallCenter) -> Result<Option<(DidRouter, DidWatch)>, StartError> {
+    let Some(path) = &loaded.config.dids else { return Ok(None) };
+    let router = DidRouter::open_with(path, loaded.variables.clone(), Some(number::check))?;
+    if router.table().is_empty() {
+        warn!(file = %router.path().display(), "no number has settings of its own");
+    }
+    let watch = DidWatch::start(router.clone(), LOOK_EVERY, |_| ()).and_then(DidWatch::on_hangup);
+    Ok(Some((router, watch.map_err(StartError::Watch)?)))
 }

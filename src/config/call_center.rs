@@ -17,13 +17,16 @@ use model::mode::AgentCodec;
 use tokio_tungstenite::tungstenite::http::Uri;
 
 use super::{
-    ConfigErrors, LoadError, LogConfig, Secret, cli,
+    ConfigErrors, LoadError, LogConfig, Problem, Secret, cli,
     load::{Reader, absolute},
     parse::{self, Parsed},
     realtime::{self, RealtimeConfig},
     source::{self, Sources},
 };
-use crate::call_center::conversation::TOOLS;
+use crate::{
+    call_center::{conversation::TOOLS, number},
+    gateway::{FileError, Variables, home, read_file},
+};
 
 /// How the call center talks with callers.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,7 +59,7 @@ pub struct CallCenterConfig {
     pub buffer_size: usize,
     /// Whether a buffer without sound is left unanswered; `CALL_CENTER_VAD`.
     pub vad: bool,
-    /// What the caller speaks, ISO 639-1; `CALL_CENTER_LANGUAGE`.
+    /// What the caller speaks, ISO 639-1, or `auto`; `CALL_CENTER_LANGUAGE`.
     pub language: String,
     /// What the chat model is told first; `CALL_CENTER_SYSTEM_PROMPT`.
     pub system_prompt: String,
@@ -70,6 +73,10 @@ pub struct CallCenterConfig {
     pub tts_voice: String,
     /// 0.25 to 4.0, 1.0 as the voice speaks; `CALL_CENTER_TTS_SPEED`.
     pub tts_speed: f64,
+    /// What is said first in mode turns; `CALL_CENTER_GREETING`.
+    pub greeting: Option<String>,
+    /// The table with settings of their own for calls to some numbers; `CALL_CENTER_DIDS`.
+    pub dids: Option<PathBuf>,
     /// Where the services are.
     pub services: Services,
     /// How it talks by the Realtime API.
@@ -120,6 +127,8 @@ pub struct LoadedCallCenter {
     pub api_key: Option<Secret>,
     /// What the relay wants to see; `WS_TOKEN`.
     pub token: Option<Secret>,
+    /// What `${NAME}` means in the table of numbers: the process environment, else `.env`.
+    pub variables: Variables,
     /// Folder of audio; `OUTPUT_DIR`.
     pub output_dir: PathBuf,
     /// What is logged, and where.
@@ -172,6 +181,7 @@ impl LoadedCallCenter {
             agent: cli.agent,
             api_key: reader.secret("OPENAI_API_KEY"),
             token: reader.secret("WS_TOKEN"),
+            variables: Variables::of_process().or(sources.file.clone()),
             output_dir: reader.path("OUTPUT_DIR", cwd),
             log: LogConfig {
                 level: reader.read("LOG_LEVEL", parse::level),
@@ -180,7 +190,10 @@ impl LoadedCallCenter {
             },
             config,
         };
-        let problems = reader.problems;
+        let mut problems = reader.problems;
+        if let Some(path) = &loaded.config.dids {
+            problems.extend(wrong_numbers(path, &sources).into_iter().map(Problem::general));
+        }
         if problems.is_empty() { Ok(loaded) } else { Err(ConfigErrors { problems }.into()) }
     }
 }
@@ -247,9 +260,29 @@ pub(super) fn read(reader: &mut Reader<'_>, cwd: &Path) -> CallCenterConfig {
         tts_model: reader.read("CALL_CENTER_TTS_MODEL", parse::line),
         tts_voice: reader.read("CALL_CENTER_TTS_VOICE", parse::line),
         tts_speed: reader.read("CALL_CENTER_TTS_SPEED", tts_speed),
+        greeting: reader.read_optional("CALL_CENTER_GREETING", parse::line),
+        dids: reader.read_optional("CALL_CENTER_DIDS", parse::line).map(|path| {
+            let path = home(Path::new(&path), &|name| reader.sources.variable(name));
+            absolute(cwd, &path.to_string_lossy())
+        }),
         services,
         realtime: realtime::read(reader, &base),
         log_file: absolute(cwd, &reader.read("CALL_CENTER_LOG_FILE", parse::line)),
+    }
+}
+
+/// What is wrong with a table of numbers. That it is not there yet is nothing wrong.
+fn wrong_numbers(path: &Path, sources: &Sources<'_>) -> Vec<String> {
+    let wrong = |problem: String| format!("CALL_CENTER_DIDS={}: {problem}", path.display());
+    match read_file(path, &|name| sources.variable(name)) {
+        Ok(document) => {
+            let checked = document.dids.iter().map(|did| (did, number::check(did)));
+            let problems =
+                checked.filter_map(|(did, check)| Some(format!("dids.{}: {}", did.did, check.err()?)));
+            problems.map(wrong).collect()
+        }
+        Err(FileError::Missing) => Vec::new(),
+        Err(FileError::Problems { lines, .. }) => lines.into_iter().map(wrong).collect(),
     }
 }
 

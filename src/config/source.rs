@@ -13,7 +13,7 @@ pub(super) struct Sources<'a> {
     pub(super) environment: &'a dyn Fn(&str) -> Option<String>,
     pub(super) file: BTreeMap<String, String>,
     /// Values of the gateway's YAML file, each with its line.
-    pub(super) yaml: BTreeMap<&'static str, (String, u64)>,
+    pub(super) yaml: crate::gateway::Settings,
 }
 
 impl Sources<'_> {

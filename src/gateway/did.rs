@@ -157,7 +157,7 @@ struct Shared {
     variables: Variables,
     check: Option<DidCheck>,
     table: RwLock<Arc<DidTable>>,
-    /// What the file looked like before it was read last. Held while it is read: of two readings the later one counts.
+    /// What the file looked like before it was read last. Held until the table is there: of two readings the later one counts.
     read: Mutex<Option<Stamp>>,
 }
 
@@ -188,10 +188,14 @@ impl DidRouter {
     /// # Errors
     /// [`SipTransportError::DidConfig`] if the file cannot be used.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, SipTransportError> {
-        Self::open_with(path, Variables::of_process(), None)
+        let router = Self::open_with(path, Variables::of_process(), None)?;
+        if Stamp::of(router.path()).is_none() {
+            warn!(file = %router.path().display(), "there is no file of numbers");
+        }
+        Ok(router)
     }
 
-    /// The same with other variables, and with `check` for each entry.
+    /// The same with other variables, with `check` for each entry, and without the warning.
     ///
     /// # Errors
     /// [`SipTransportError::DidConfig`] if the file cannot be used.
@@ -203,12 +207,10 @@ impl DidRouter {
         let path = home(path.as_ref(), &|name| variables.value(name));
         let shared = Shared { path, variables, check, table: RwLock::default(), read: Mutex::new(None) };
         let router = Self(Arc::new(shared));
-        match router.read() {
-            Ok(table) => router.replace(table),
-            Err(FileError::Missing) => warn!(file = %router.path().display(), "there is no file of numbers"),
-            Err(error) => return Err(router.error(&error)),
+        match router.refresh() {
+            Ok(()) | Err(FileError::Missing) => Ok(router),
+            Err(error) => Err(router.error(&error)),
         }
-        Ok(router)
     }
 
     /// A router of these entries, of no file: for programs that make their own.
@@ -246,9 +248,7 @@ impl DidRouter {
     /// # Errors
     /// [`SipTransportError::DidConfig`] if the file is gone or cannot be used: then the table stays as it is.
     pub fn reload(&self) -> Result<(), SipTransportError> {
-        let table = self.read().map_err(|error| self.error(&error))?;
-        self.replace(table);
-        Ok(())
+        self.refresh().map_err(|error| self.error(&error))
     }
 
     /// The numbers, normalized, in the order of the file.
@@ -272,13 +272,18 @@ impl DidRouter {
         Stamp::of(self.path()) != read
     }
 
-    fn read(&self) -> Result<DidTable, FileError> {
+    /// Reads the file and replaces the table by what it says.
+    fn refresh(&self) -> Result<(), FileError> {
         let mut read = self.0.read.lock().unwrap_or_else(PoisonError::into_inner);
         *read = Stamp::of(self.path());
         let document = file::read(self.path(), &|name| self.0.variables.value(name))?;
         let wrong = |did: &Arc<DidConfig>| Some(format!("dids.{}: {}", did.did, self.0.check?(did).err()?));
-        let problems: Vec<String> = document.dids.iter().filter_map(wrong).collect();
-        if problems.is_empty() { Ok(document.dids) } else { Err(FileError::Problems(problems)) }
+        let lines: Vec<String> = document.dids.iter().filter_map(wrong).collect();
+        if !lines.is_empty() {
+            return Err(FileError::Problems { lines, settings: document.settings });
+        }
+        self.replace(document.dids);
+        Ok(())
     }
 
     fn replace(&self, table: DidTable) {

@@ -19,13 +19,16 @@ use super::{
 /// One file.
 #[derive(Debug, Clone, Default)]
 pub struct Document {
-    /// The values of settings by their names in the environment, each with its line.
-    pub settings: BTreeMap<&'static str, (String, u64)>,
+    /// Its settings.
+    pub settings: Settings,
     /// The numbers.
     pub dids: DidTable,
     /// One line each.
     pub warnings: Vec<String>,
 }
+
+/// The values of settings by their names in the environment, each with its line.
+pub type Settings = BTreeMap<&'static str, (String, u64)>;
 
 /// Why there is no document.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,8 +37,20 @@ pub enum FileError {
     #[error("there is no such file")]
     Missing,
     /// Each problem is one line, and names its line of the file where there is one.
-    #[error("{}", .0.join("; "))]
-    Problems(Vec<String>),
+    #[error("{}", .lines.join("; "))]
+    Problems {
+        /// At least one.
+        lines: Vec<String>,
+        /// What could be read: whether it is right is for others to say.
+        settings: Settings,
+    },
+}
+
+impl FileError {
+    /// Nothing could be read.
+    pub fn problem(line: String) -> Self {
+        Self::Problems { lines: vec![line], settings: Settings::new() }
+    }
 }
 
 /// Reads the file at `path`; `value` gives the variables that it refers to. Blocks.
@@ -43,7 +58,7 @@ pub enum FileError {
 /// # Errors
 /// [`FileError`].
 pub fn read(path: &Path, value: &dyn Fn(&str) -> Option<String>) -> Result<Document, FileError> {
-    let problem = |text: String| FileError::Problems(vec![text]);
+    let problem = FileError::problem;
     let io = |error: std::io::Error| match error.kind() {
         ErrorKind::NotFound => FileError::Missing,
         _ => problem(error.to_string()),
@@ -67,7 +82,7 @@ pub fn read(path: &Path, value: &dyn Fn(&str) -> Option<String>) -> Result<Docum
 
 /// The same for the text of a file.
 pub fn parse(text: &str, value: &dyn Fn(&str) -> Option<String>) -> Result<Document, FileError> {
-    let root = Node::parse(text).map_err(|error| FileError::Problems(vec![error]))?;
+    let root = Node::parse(text).map_err(FileError::problem)?;
     let mut reading = Reading { value, document: Document::default(), problems: Vec::new() };
     reading.root(root);
     let Reading { document, mut problems, .. } = reading;
@@ -79,7 +94,7 @@ pub fn parse(text: &str, value: &dyn Fn(&str) -> Option<String>) -> Result<Docum
     if more > 0 {
         problems.push(format!("and {more} more"));
     }
-    Err(FileError::Problems(problems))
+    Err(FileError::Problems { lines: problems, settings: document.settings })
 }
 
 /// A document that is being made, and what is wrong so far.
@@ -245,6 +260,8 @@ const MOST_PROBLEMS: usize = 20;
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn value(name: &str) -> Option<String> {
@@ -298,6 +315,19 @@ mod tests {
     }
 
     #[test]
+    fn numbers_may_share_what_is_said_once() {
+        let document = read(
+            "dids:\n  100: &base {llm_model: m, speed: 0.5}\n  200: {<<: *base, speed: 0.7}\n  300: *base\n",
+        );
+        let said = |number: &str, key: &str| document.dids.get(number)?.text(key).map(str::to_owned);
+        assert_eq!(said("200", "llm_model").as_deref(), Some("m"));
+        assert_eq!(
+            ["100", "200", "300"].map(|number| said(number, "speed")),
+            ["0.5", "0.7", "0.5"].map(|s| Some(s.to_owned()))
+        );
+    }
+
+    #[test]
     fn unknown_settings_are_warned_of_and_empty_ones_left_out() {
         let document = read(
             "sever_port: 1\nserver_port:\nprovider_config:\n  vonage: {}\n  telnyx:\n    key: 1\ndids:\n",
@@ -315,7 +345,7 @@ mod tests {
     fn all_problems_are_named_with_their_lines() {
         let yaml = "server_port: [1]\ndids:\n  \"+1512\":\n    llm_model: {a: 1}\n    tts_voice: [b]\n  none: {}\n  1-512: {}\n  \"2\":\n  \
                     \"3\": text\nprovider_config: 5\n";
-        let Err(FileError::Problems(problems)) = parse(yaml, &value) else { panic!() };
+        let Err(FileError::Problems { lines: problems, .. }) = parse(yaml, &value) else { panic!() };
         let expected = [
             "line 1: server_port: expected text, found a list",
             "line 4: dids.+1512.llm_model: expected text, found a mapping",
@@ -336,8 +366,23 @@ mod tests {
         let many: String = (0..100).map(|n| format!("k{n}: 1\nd{n}: 2\n")).collect();
         assert_eq!(read(&many).warnings.len(), 200);
         let many = format!("dids:\n{}", (0..30).map(|n| format!("  {n}: 1\n")).collect::<String>());
-        let Err(FileError::Problems(problems)) = parse(&many, &value) else { panic!() };
+        let Err(FileError::Problems { lines: problems, .. }) = parse(&many, &value) else { panic!() };
         assert_eq!((problems.len(), problems[20].as_str()), (21, "and 10 more"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_is_a_panic_and_no_error_has_two_lines(text in "(?s).{0,200}", at in 0..400_usize, cut in 0..50_usize) {
+            let example = "provider_config:\n  telnyx: {api_key: \"${KEY}\"}\ndids:\n  \"+1512\": &a\n    user_id: |\n      x\n  2: *a\n";
+            let at = at.min(example.len());
+            let mutated = format!("{}{text}{}", &example[..at], &example[(at + cut).min(example.len())..]);
+            for yaml in [text.as_str(), mutated.as_str()] {
+                if let Err(FileError::Problems { lines, .. }) = parse(yaml, &value) {
+                    prop_assert!(!lines.is_empty() && lines.len() <= MOST_PROBLEMS + 1);
+                    prop_assert!(lines.iter().all(|line| !line.contains('\n')), "{:?}", lines);
+                }
+            }
+        }
     }
 
     #[test]

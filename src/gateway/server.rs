@@ -17,7 +17,6 @@ use actix_web::{
     http::header,
     web::{self, ServiceConfig},
 };
-use serde_json::Value;
 use tracing::{info, warn};
 
 use super::{
@@ -58,12 +57,12 @@ pub enum GatewayError {
     #[error("the file of numbers cannot be watched: {0}")]
     Watch(io::Error),
     /// The socket cannot be bound.
-    #[error("cannot listen on {address} (--host, --port): {source}")]
+    #[error("cannot listen on {address} (--host, --port): {error}")]
     Bind {
         /// Where.
         address: SocketAddr,
         /// What the operating system says.
-        source: io::Error,
+        error: io::Error,
     },
 }
 
@@ -133,6 +132,7 @@ fn options(settings: &GatewaySettings, server: SocketAddr) -> GatewayOptions {
         // From elsewhere everybody reaches the socket who knows its address.
         require_token: settings.stream_token.or((!server.ip().is_loopback()).then_some(true)),
         l16: settings.sip.provider_config.telnyx.l16_endian,
+        telnyx_codec: settings.sip.provider_config.telnyx.codec,
         ..GatewayOptions::default()
     }
 }
@@ -151,7 +151,7 @@ impl VoiceServer {
     /// [`GatewayError`]. Who else has the port keeps it.
     pub fn start(settings: &GatewaySettings, metrics: &Arc<Metrics>) -> Result<Self, GatewayError> {
         let address = SocketAddr::new(settings.sip.server_host, settings.sip.server_port);
-        let socket = TcpListener::bind(address).map_err(|source| GatewayError::Bind { address, source })?;
+        let socket = TcpListener::bind(address).map_err(|error| GatewayError::Bind { address, error })?;
         let address = socket.local_addr().unwrap_or(address);
         let gateway = Gateway::start(settings, address, false, metrics)?;
         if settings.handler == GatewayHandler::Relay {
@@ -164,7 +164,7 @@ impl VoiceServer {
         });
         let server = server.workers(crate::relay::cores()).disable_signals().tcp_nodelay(true);
         let server = server.on_connect(|connection, _| bounded_connection(connection));
-        let running = server.listen(socket).map_err(|source| GatewayError::Bind { address, source })?.run();
+        let running = server.listen(socket).map_err(|error| GatewayError::Bind { address, error })?.run();
         let handle = running.handle();
         actix_web::rt::spawn(running);
         info!("Voice server started on {address}");
@@ -186,9 +186,12 @@ impl VoiceServer {
 }
 
 async fn health(gateway: web::Data<Gateway>) -> impl Responder {
-    let mut members = gateway.health.members().await;
-    members.insert("status".to_owned(), "ok".into());
-    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(Value::Object(members))
+    let members = gateway.health.members().await;
+    let body = format!(r#"{{"status":"ok","dids":{},"ollama":{}}}"#, members["dids"], members["ollama"]);
+    HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .content_type("application/json")
+        .body(body)
 }
 
 /// How long the providers may take to be told of the end.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use model::mode::AgentCodec;
 use serde_json::{Map, Value, json};
 
-use crate::call_center::speech::Tool;
+use crate::call_center::speech::{ANY_LANGUAGE, Tool};
 
 /// One event for the server.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,7 +68,7 @@ pub struct SessionConfig {
     pub codec: AgentCodec,
     /// Who decides that the caller has finished, and how.
     pub turn_detection: TurnDetection,
-    /// Model that writes down what the caller says, and his language (ISO 639-1).
+    /// Model that writes down what the caller says, and his language (ISO 639-1, or [`ANY_LANGUAGE`]).
     pub transcription: (String, String),
     /// How the caller's audio is cleaned before it is judged; `None` = not at all.
     pub noise_reduction: Option<NoiseReduction>,
@@ -160,6 +160,10 @@ impl SessionConfig {
             NoiseReduction::FarField => json!({ "type": "far_field" }),
         });
         let (model, language) = &self.transcription;
+        let mut transcription = json!({ "model": model });
+        if language != ANY_LANGUAGE {
+            transcription["language"] = json!(language);
+        }
         json!({
             "type": "realtime",
             "instructions": self.instructions,
@@ -169,7 +173,7 @@ impl SessionConfig {
                 "input": {
                     "format": format.clone(),
                     "turn_detection": self.turn_detection.to_value(),
-                    "transcription": { "model": model, "language": language },
+                    "transcription": transcription,
                     "noise_reduction": noise_reduction,
                 },
                 "output": { "format": format, "voice": self.voice, "speed": self.speed },
@@ -321,6 +325,7 @@ mod tests {
             codec: AgentCodec::Pcma,
             turn_detection: TurnDetection::Semantic(Eagerness::High),
             noise_reduction: Some(NoiseReduction::FarField),
+            transcription: ("whisper-1".into(), "auto".into()),
             ..config()
         };
         let audio = config.to_value()["audio"].take();
@@ -328,6 +333,7 @@ mod tests {
             "type": "semantic_vad", "eagerness": "high", "create_response": true, "interrupt_response": true,
         });
         assert_eq!(audio["input"]["turn_detection"], turns);
+        assert_eq!(audio["input"]["transcription"], json!({ "model": "whisper-1" }));
         assert_eq!(audio["input"]["noise_reduction"], json!({ "type": "far_field" }));
         assert_eq!(audio["input"]["format"], json!({ "type": "audio/pcma" }));
         assert_eq!(audio["output"]["format"], json!({ "type": "audio/pcma" }));

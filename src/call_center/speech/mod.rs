@@ -30,12 +30,15 @@ pub use self::{
     tts::{OpenAiTts, SpeechFormat},
 };
 
+/// The language that a service is to find out itself.
+pub const ANY_LANGUAGE: &str = "auto";
+
 /// Work that takes its time; dropping it ends it.
 pub type Work<'a, T> = Pin<Box<dyn Future<Output = Result<T, SpeechError>> + Send + 'a>>;
 
 /// Speech to text.
 pub trait Transcribe: Send + Sync {
-    /// What is said in `wav`, a whole WAV file. `language`: ISO 639-1.
+    /// What is said in `wav`, a whole WAV file. `language`: ISO 639-1, or [`ANY_LANGUAGE`].
     fn transcribe_wav<'a>(&'a self, wav: Bytes, language: &'a str) -> Work<'a, String>;
 }
 

@@ -5,7 +5,7 @@ use std::{io, path::Path};
 use bytes::Bytes;
 use reqwest::multipart::{Form, Part};
 
-use super::{Api, DEFAULT_BASE_URL, SpeechError, Transcribe, Work};
+use super::{ANY_LANGUAGE, Api, DEFAULT_BASE_URL, SpeechError, Transcribe, Work};
 
 /// Speech to text by OpenAI, or by a server that speaks like it.
 #[derive(Debug, Clone)]
@@ -33,7 +33,7 @@ impl OpenAiStt {
         Self { model: model.to_owned(), ..self }
     }
 
-    /// What is said in the WAV file at `path`. `language`: ISO 639-1, `zh` by default elsewhere.
+    /// What is said in the WAV file at `path`. `language`: ISO 639-1, `zh` by default elsewhere; `auto` leaves it to the service.
     ///
     /// # Errors
     /// [`SpeechError::FileNotFound`] before anything is sent; else whatever the service does.
@@ -64,8 +64,9 @@ impl Transcribe for OpenAiStt {
                     let form = Form::new()
                         .part("file", file)
                         .text("model", self.model.clone())
-                        .text("language", language.to_owned())
                         .text("response_format", "json");
+                    let known = Some(language).filter(|language| *language != ANY_LANGUAGE);
+                    let form = known.map(str::to_owned).into_iter().fold(form, |f, l| f.text("language", l));
                     Ok(request.multipart(form))
                 })
                 .await?;
