@@ -280,6 +280,7 @@ impl Gateway {
             std::thread::yield_now();
         }
         if head.starts_with(b"GET /sip/media-stream ") {
+            #[allow(clippy::result_large_err, reason = "the library's own type")]
             let note = |request: &Request, response: Response| {
                 let signature = request.headers().get(twilio::HEADER);
                 self.signatures.push(signature.map(|value| value.to_str().unwrap().to_owned()));
