@@ -51,6 +51,7 @@ fn client_sees_a_stream_as_a_call_and_its_audio_comes_back_as_media() {
 
     let mut caller = Caller::telnyx(relay.ws());
     client.expect_all(&[&format!("RING_ANS:{CALLER}##stream-1"), "CALL_ANS:stream-1"]);
+    assert_eq!(client.called(), [format!("CALLED:stream-1##{DID}")]);
     talk(&mut caller, 50);
     let audio = client.expect_rtp(45, common::WAIT);
     let heard: Vec<i16> = audio.iter().flat_map(|(_, message)| common::ws::multi_rtp(message).1).collect();

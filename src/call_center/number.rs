@@ -107,6 +107,7 @@ mod tests {
             ..general.clone()
         };
         assert_eq!(config("100"), expected);
+        assert!(config("100").realtime.address().ends_with("model=rm"));
         // What the gateway assumes where nothing is said (llama3.2:7b and so on) is not said.
         assert_eq!(config("200"), general);
     }

@@ -315,6 +315,19 @@ mod tests {
     }
 
     #[test]
+    fn numbers_may_share_what_is_said_once() {
+        let document = read(
+            "dids:\n  100: &base {llm_model: m, speed: 0.5}\n  200: {<<: *base, speed: 0.7}\n  300: *base\n",
+        );
+        let said = |number: &str, key: &str| document.dids.get(number)?.text(key).map(str::to_owned);
+        assert_eq!(said("200", "llm_model").as_deref(), Some("m"));
+        assert_eq!(
+            ["100", "200", "300"].map(|number| said(number, "speed")),
+            ["0.5", "0.7", "0.5"].map(|s| Some(s.to_owned()))
+        );
+    }
+
+    #[test]
     fn unknown_settings_are_warned_of_and_empty_ones_left_out() {
         let document = read(
             "sever_port: 1\nserver_port:\nprovider_config:\n  vonage: {}\n  telnyx:\n    key: 1\ndids:\n",

@@ -17,7 +17,6 @@ use actix_web::{
     http::header,
     web::{self, ServiceConfig},
 };
-use serde_json::Value;
 use tracing::{info, warn};
 
 use super::{
@@ -187,9 +186,12 @@ impl VoiceServer {
 }
 
 async fn health(gateway: web::Data<Gateway>) -> impl Responder {
-    let mut members = gateway.health.members().await;
-    members.insert("status".to_owned(), "ok".into());
-    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(Value::Object(members))
+    let members = gateway.health.members().await;
+    let body = format!(r#"{{"status":"ok","dids":{},"ollama":{}}}"#, members["dids"], members["ollama"]);
+    HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .content_type("application/json")
+        .body(body)
 }
 
 /// How long the providers may take to be told of the end.
