@@ -119,11 +119,13 @@ impl WsClient {
         slot: Slot,
     ) -> Self {
         let memory = request.session.as_ref().map(|_| settings.resume_window);
+        let outbox = Outbox::new(settings.send_queue, memory)
+            .counted_by(&settings.metrics.drops.client_outbox)
+            .counting_from(request.received.unwrap_or(0));
         Self {
             id,
             mode: request.mode,
-            outbox: Outbox::new(settings.send_queue, memory)
-                .counted_by(&settings.metrics.drops.client_outbox),
+            outbox,
             request,
             settings: settings.clone(),
             switchboard,
