@@ -25,10 +25,16 @@ async fn main() -> anyhow::Result<()> {
     let mounted = gateway.clone();
     let server = HttpServer::new(move || App::new().configure(|app| mounted.configure(app)))
         .on_connect(|connection, _| bounded_connection(connection))
-        .bind(("127.0.0.1", 8000))?;
+        .disable_signals()
+        .bind(("127.0.0.1", 8000))?
+        .run();
+    let running = server.handle();
+    actix_web::rt::spawn(server);
     println!("listening on 127.0.0.1:8000");
-    server.run().await?;
+    tokio::signal::ctrl_c().await?;
+    // While the server still serves: the providers are told of the end.
     gateway.close().await;
+    running.stop(false).await;
     Ok(())
 }
 

@@ -21,7 +21,7 @@ use sip_relay::config::{
     AgentKind, AnswerMode, Config, ConversationMode, GatewayHandler, LoadError, Loaded, LoadedCallCenter,
     LostAction, SETTINGS,
 };
-use sip_relay::gateway::L16Endian;
+use sip_relay::gateway::{L16Endian, TelnyxCodec};
 
 /// Name, a value that is not the default, what else must be set for it, and whether a configuration has taken it.
 type Case = (&'static str, &'static str, &'static [(&'static str, &'static str)], fn(&Config) -> bool);
@@ -134,6 +134,7 @@ const CASES: &[Case] = &[
         c.gateway.sip.provider_config.telnyx.app_id.as_deref() == Some("0123")
     }),
     ("TELNYX_L16_ENDIAN", "big", &[], |c| c.gateway.sip.provider_config.telnyx.l16_endian == L16Endian::Big),
+    ("TELNYX_CODEC", "PCMA", &[], |c| c.gateway.sip.provider_config.telnyx.codec == TelnyxCodec::Pcma),
     ("TWILIO_ACCOUNT_SID", "AC1", &[], |c| {
         c.gateway.sip.provider_config.twilio.account_sid.as_deref() == Some("AC1")
     }),

@@ -235,6 +235,15 @@ fn thousand_silent_sockets_are_bounded_and_calls_go_on() {
 }
 
 #[test]
+fn silent_sockets_take_no_place_from_a_signed_one() {
+    let gateway = twilio();
+    let silent: Vec<(TcpStream, u16)> = (0..101).map(|_| raw(gateway.at)).collect();
+    assert_eq!(silent[100].1, 503);
+    let upgrade = sign_upgrade(TOKEN, PUBLIC_URL);
+    Caller::open_with(gateway.at, &[("x-twilio-signature", &upgrade)]).unwrap().ws.assert_open();
+}
+
+#[test]
 fn streams_beyond_the_limit_are_refused() {
     let gateway = Gateway::start(|router| {
         let options = GatewayOptions { max_streams: 2, ..GatewayOptions::default() };
@@ -265,13 +274,14 @@ fn provider_that_never_reads_costs_a_bounded_queue() {
     text(&telnyx_start());
     let call = common::gateway::take_call(&calls);
     common::gateway::run(async {
-        // Ten seconds at once, cleared and said anew: more than the socket's buffers take.
-        for _ in 0..40 {
-            call.transport.send_audio(vec![1; 32_000 * 10]).await.unwrap();
-            call.transport.clear_audio().await.unwrap();
-        }
-        // What may not be dropped ends it.
-        for _ in 0..1001 {
+        // Marks may not be dropped. Far more of them than the socket's buffers take.
+        let name = "m".repeat(250);
+        'full: for _ in 0..500 {
+            for _ in 0..200 {
+                if call.transport.send_mark(name.as_str()).await.is_err() {
+                    break 'full;
+                }
+            }
             let _ = call.transport.clear_audio().await;
         }
     });

@@ -14,7 +14,8 @@ use common::ws::{bytes, samples};
 use common::{Feed, WAIT};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
-use sip_relay::gateway::{GatewayOptions, L16Endian, SipTransportError, SipWebhookHandler};
+use sip_relay::gateway::{GatewayOptions, L16Endian, SipTransportError, SipWebhookHandler, TelnyxCodec};
+use testkit::g711;
 use testkit::tone::{Sine, dominant_frequency, rms};
 
 #[test]
@@ -154,6 +155,29 @@ fn every_format_of_telnyx_is_heard_as_it_is_said() {
 }
 
 #[test]
+fn telnyx_gets_the_codec_that_it_was_asked_for() {
+    for (codec, name, decode) in [
+        (TelnyxCodec::Pcmu, "PCMU", g711::decode_ulaw as fn(&[u8]) -> Vec<i16>),
+        (TelnyxCodec::Pcma, "PCMA", g711::decode_alaw),
+    ] {
+        let (gateway, calls) = Gateway::for_calls_with(move |handler| {
+            handler.with_options(GatewayOptions { telnyx_codec: codec, ..GatewayOptions::default() })
+        });
+        let xml = gateway.webhook("telnyx");
+        for attribute in [&format!(r#"bidirectionalCodec="{name}""#), r#"bidirectionalSamplingRate="8000""#] {
+            assert!(xml.contains(attribute), "{xml}");
+        }
+        let mut caller = Caller::telnyx(gateway.at);
+        let call = take_call(&calls);
+        run(call.transport.send_audio(bytes(&Sine::new(440.0, 16_000, 8000).samples(16_000)))).unwrap();
+        let heard = caller.hear(50);
+        assert!(heard.iter().all(|payload| payload.len() == 160));
+        let pcm = decode(&heard.concat());
+        assert!(testkit::tone::is_tone(&pcm[800..], 8000, 440.0, 1.0), "{name}");
+    }
+}
+
+#[test]
 fn big_endian_samples_are_heard_and_said_where_that_was_chosen() {
     let swapped = |pcm: &[i16]| pcm.iter().flat_map(|s| s.to_be_bytes()).collect::<Vec<u8>>();
     for order in [L16Endian::Big, L16Endian::Auto] {
@@ -286,7 +310,8 @@ fn stop_ends_the_call_for_its_program() {
 #[test]
 fn socket_that_breaks_ends_the_call_for_its_program() {
     let (gateway, calls) = Gateway::for_calls();
-    for caller in [Caller::telnyx(gateway.at), Caller::twilio(gateway.at)] {
+    for open in [Caller::telnyx as fn(_) -> _, Caller::twilio] {
+        let caller = open(gateway.at);
         let call = take_call(&calls);
         drop(caller);
         assert_eq!(run(call.transport.receive_audio().count()), 0);

@@ -13,8 +13,10 @@ use std::time::{Duration, Instant};
 
 use common::temp::TempDir;
 use common::{Feed, WAIT};
+use stream::signature::twilio;
 use stream::{Event, MarkOutcome, MediaFormat, Provider, Session, SessionConfig, StreamInfo, xml};
 use testkit::{g711, tone};
+use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, frame::coding::CloseCode};
 use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
 
@@ -75,6 +77,30 @@ fn twilio_call_is_echoed_in_real_time() {
     assert_eq!(samples.len(), 60 * 160);
     assert!(tone::is_tone(&samples, 8000, 440.0, 1.0), "{:?}", tone::dominant_frequency(&samples, 8000));
     call.expect_real_time();
+}
+
+#[test]
+fn webhook_and_socket_are_signed_for_the_public_url() {
+    for (ws_url, public) in
+        [(None, None), (Some("wss://voice.example.com/sip/media-stream"), Some("voice.example.com"))]
+    {
+        let gateway = Gateway::start(Manner::Echo);
+        let mut arguments = vec!["--provider", "twilio", "--sign", "--frames", "5"];
+        arguments.extend(ws_url.iter().flat_map(|url| ["--ws-url", *url]));
+        let (output, text) = gateway.call(&arguments);
+        assert!(output.status.success(), "{text}");
+        let (http, ws, host) = match public {
+            Some(host) => ("https", "wss", host.to_owned()),
+            None => ("http", "ws", gateway.address.to_string()),
+        };
+        let [None, Some(webhook), Some(upgrade)] = &gateway.signatures()[..] else { panic!("not signed") };
+        let form: Vec<(String, String)> =
+            fields(&gateway.form()).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let url = format!("{http}://{host}/sip/twilio/answer");
+        assert_eq!(twilio::verify("12345", webhook, &url, &form), Ok(()));
+        let url = format!("{ws}://{host}/sip/media-stream");
+        assert_eq!(twilio::verify_upgrade("12345", upgrade, &url), Ok(()));
+    }
 }
 
 #[test]
@@ -156,6 +182,8 @@ fn flags_that_do_not_go_together_are_wrong_use() {
         &["--provider", "plivo"],
         &["--audio-file", "/nowhere.raw"],
         &["--audio-file", "x", "--frames", "5"],
+        &["--sign"],
+        &["--ws-url", "wss://h/", "--provider", "twilio"],
     ] {
         let output = test_call(nowhere, arguments);
         assert_eq!(
@@ -170,7 +198,7 @@ fn flags_that_do_not_go_together_are_wrong_use() {
 fn test_call(gateway: SocketAddr, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_test_call"));
     command.args(["--host", &gateway.ip().to_string(), "--port", &gateway.port().to_string()]);
-    command.args(arguments).env_clear().output().unwrap()
+    command.args(arguments).env_clear().env("TWILIO_AUTH_TOKEN", "12345").output().unwrap()
 }
 
 /// What the gateway does with a call.
@@ -186,12 +214,15 @@ enum Manner {
     Refuse,
 }
 
-/// A gateway on a port of its own, until the test ends.
+/// A gateway on a port of its own, until the test ends. Clones are the same.
+#[derive(Clone)]
 struct Gateway {
     address: SocketAddr,
     /// Method and path, body.
     requests: Arc<Feed<(String, String)>>,
     calls: Arc<Feed<Call>>,
+    /// Twilio's, of every request and upgrade.
+    signatures: Arc<Feed<Option<String>>>,
 }
 
 /// A call that is over.
@@ -208,14 +239,19 @@ impl Gateway {
     fn start(manner: Manner) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let (requests, calls) = (Arc::new(Feed::new()), Arc::new(Feed::new()));
-        let (request_feed, call_feed) = (requests.clone(), calls.clone());
+        let gateway = Self {
+            address,
+            requests: Arc::default(),
+            calls: Arc::new(Feed::new()),
+            signatures: Arc::default(),
+        };
+        let served = gateway.clone();
         std::thread::spawn(move || {
             for connection in listener.incoming() {
-                serve(connection.unwrap(), manner, &request_feed, &call_feed);
+                served.serve(connection.unwrap(), manner);
             }
         });
-        Self { address, requests, calls }
+        gateway
     }
 
     fn call(&self, arguments: &[&str]) -> (Output, String) {
@@ -231,6 +267,44 @@ impl Gateway {
     /// The body of the webhook.
     fn form(&self) -> String {
         self.requests.with(|requests| requests.last().unwrap().1.clone())
+    }
+
+    fn signatures(&self) -> Vec<Option<String>> {
+        self.signatures.with(|signatures| signatures.clone())
+    }
+
+    fn serve(&self, mut connection: TcpStream, manner: Manner) {
+        connection.set_read_timeout(Some(WAIT)).unwrap();
+        let mut head = [0; 64];
+        while connection.peek(&mut head).unwrap() < 20 {
+            std::thread::yield_now();
+        }
+        if head.starts_with(b"GET /sip/media-stream ") {
+            #[allow(clippy::result_large_err, reason = "the library's own type")]
+            let note = |request: &Request, response: Response| {
+                let signature = request.headers().get(twilio::HEADER);
+                self.signatures.push(signature.map(|value| value.to_str().unwrap().to_owned()));
+                Ok(response)
+            };
+            let mut socket = tungstenite::accept_hdr(connection, note).unwrap();
+            self.calls.push(media_stream(&mut socket, manner));
+            return;
+        }
+        let (head, body) = read_request(&mut connection);
+        let request = head.split(' ').take(2).collect::<Vec<_>>().join(" ");
+        let (kind, answer) = match request.as_str() {
+            "GET /health" => {
+                ("application/json", r#"{"status":"ok","dids":["+15125551234"],"ollama":false}"#.to_owned())
+            }
+            _ => ("application/xml", webhook(&request, &body)),
+        };
+        self.signatures.push(header(&head, twilio::HEADER).map(str::to_owned));
+        self.requests.push((request, body));
+        let length = answer.len();
+        let response = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{answer}"
+        );
+        connection.write_all(response.as_bytes()).unwrap();
     }
 
     fn heard(&self) -> Call {
@@ -257,34 +331,8 @@ impl Call {
     }
 }
 
-fn serve(mut connection: TcpStream, manner: Manner, requests: &Feed<(String, String)>, calls: &Feed<Call>) {
-    connection.set_read_timeout(Some(WAIT)).unwrap();
-    let mut head = [0; 64];
-    while connection.peek(&mut head).unwrap() < 20 {
-        std::thread::yield_now();
-    }
-    if head.starts_with(b"GET /sip/media-stream ") {
-        calls.push(media_stream(&mut tungstenite::accept(connection).unwrap(), manner));
-        return;
-    }
-    let (request, body) = read_request(&mut connection);
-    let (kind, answer) = match request.as_str() {
-        "GET /health" => {
-            ("application/json", r#"{"status":"ok","dids":["+15125551234"],"ollama":false}"#.to_owned())
-        }
-        _ => ("application/xml", webhook(&request, &body)),
-    };
-    requests.push((request, body));
-    let length = answer.len();
-    let response = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{answer}"
-    );
-    connection.write_all(response.as_bytes()).unwrap();
-}
-
 fn webhook(request: &str, form: &str) -> String {
-    let fields: Vec<(&str, String)> =
-        form.split('&').filter_map(|f| f.split_once('=')).map(|(n, v)| (n, v.replace("%2B", "+"))).collect();
+    let fields = fields(form);
     let field = |name: &str| fields.iter().find(|(n, _)| *n == name).map_or("", |(_, value)| value.as_str());
     let parameters = [("caller_id", field("From")), ("did", field("To")), ("token", "a<b")];
     match (field("To"), request) {
@@ -294,7 +342,12 @@ fn webhook(request: &str, form: &str) -> String {
     }
 }
 
-/// Method and path, and the body.
+/// What stands in a form of these tests.
+fn fields(form: &str) -> Vec<(&str, String)> {
+    form.split('&').filter_map(|f| f.split_once('=')).map(|(n, v)| (n, v.replace("%2B", "+"))).collect()
+}
+
+/// The head and the body.
 fn read_request(connection: &mut TcpStream) -> (String, String) {
     let mut bytes = Vec::new();
     loop {
@@ -304,16 +357,15 @@ fn read_request(connection: &mut TcpStream) -> (String, String) {
         bytes.extend_from_slice(&more[..count]);
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let length = head.to_ascii_lowercase();
-        let length: usize = match length.split_once("content-length: ") {
-            Some((_, rest)) => rest.lines().next().unwrap().parse().unwrap(),
-            None => 0,
-        };
-        if body.len() >= length {
-            let request = head.split(' ').take(2).collect::<Vec<_>>().join(" ");
-            return (request, body.to_owned());
+        if body.len() >= header(head, "content-length").map_or(0, |length| length.parse().unwrap()) {
+            return (head.to_owned(), body.to_owned());
         }
     }
+}
+
+fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    let mut headers = head.lines().filter_map(|line| line.split_once(": "));
+    headers.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }
 
 fn media_stream(socket: &mut WebSocket<TcpStream>, manner: Manner) -> Call {

@@ -12,8 +12,8 @@ use std::{
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
 use sip_relay::{
-    config::{Config, LoadError},
-    stream_call::{Says, StreamCall},
+    config::{Config, LoadError, Secret},
+    stream_call::{Says, StreamCall, TwilioSignature},
     test_line::{TestCall, TestCallReport},
 };
 
@@ -47,6 +47,12 @@ struct Cli {
     /// Go to the media socket at once
     #[arg(long, conflicts_with = "sip")]
     skip_webhook: bool,
+    /// Sign as Twilio does, with the token in TWILIO_AUTH_TOKEN, which the gateway has too
+    #[arg(long, conflicts_with = "sip")]
+    sign: bool,
+    /// What is signed: the gateway's SIP_PUBLIC_WS_URL [default: where it is]
+    #[arg(long, value_name = "URL", requires = "sign")]
+    ws_url: Option<String>,
     /// Call the relay by SIP instead
     #[arg(long)]
     sip: bool,
@@ -78,9 +84,21 @@ fn call_as_a_provider(cli: Cli) -> anyhow::Result<ExitCode> {
             Err(error) => return wrong(&format!("{}: {error}", path.display())),
         },
     };
+    let auth_token = match (cli.sign, cli.provider, env::var("TWILIO_AUTH_TOKEN")) {
+        (false, ..) => None,
+        (true, Provider::Telnyx, _) => {
+            return wrong("--sign: only Twilio signs with a token, --provider twilio");
+        }
+        (true, Provider::Twilio, Ok(token)) => Some(Secret::new(token)),
+        (true, Provider::Twilio, Err(_)) => return wrong("--sign: TWILIO_AUTH_TOKEN is not set"),
+    };
+    let host = cli.host.unwrap_or_else(|| "127.0.0.1".to_owned());
+    let port = cli.port.unwrap_or(8765);
+    let ws_url = cli.ws_url.unwrap_or_else(|| format!("ws://{host}:{port}/sip/media-stream"));
     let call = StreamCall {
-        host: cli.host.unwrap_or_else(|| "127.0.0.1".to_owned()),
-        port: cli.port.unwrap_or(8765),
+        host,
+        port,
+        signature: auth_token.map(|auth_token| TwilioSignature { auth_token, ws_url }),
         provider: match cli.provider {
             Provider::Telnyx => stream::Provider::Telnyx,
             Provider::Twilio => stream::Provider::Twilio,

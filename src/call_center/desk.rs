@@ -40,8 +40,8 @@ enum Staff {
     Simple(AgentKind),
     Services {
         config: Box<CallCenterConfig>,
-        api: Api,
         recording: Arc<[i16]>,
+        api: Api,
         services: Arc<Services>,
         realtime: LinkSettings,
     },
@@ -81,15 +81,15 @@ impl Desk {
         recording: Arc<[i16]>,
         metrics: Arc<CallCenterMetrics>,
     ) -> Result<Self, SpeechError> {
-        let api = Api::new(key, &loaded.config.services.stt)?.with_timeout(loaded.config.service_timeout);
-        let realtime = LinkSettings { url: loaded.config.realtime.address(), key: Secret::new(key) };
+        let config = &loaded.config;
+        let api = Api::new(key, &config.services.stt)?.with_timeout(config.service_timeout);
         let output_dir = loaded.output_dir.clone();
-        Ok(Self::with_api(api, realtime, loaded.config.clone(), recording, output_dir, metrics))
+        Ok(Self::with_api(api, Secret::new(key), config.clone(), recording, output_dir, metrics))
     }
 
     fn with_api(
         api: Api,
-        realtime: LinkSettings,
+        key: Secret,
         config: CallCenterConfig,
         recording: Arc<[i16]>,
         output_dir: PathBuf,
@@ -109,7 +109,8 @@ impl Desk {
             output_dir,
             metrics,
         });
-        let staff = Staff::Services { config: Box::new(config), api, recording, services, realtime };
+        let realtime = LinkSettings { url: config.realtime.address(), key };
+        let staff = Staff::Services { config: Box::new(config), recording, api, services, realtime };
         Self { staff, numbers: None }
     }
 
@@ -122,13 +123,11 @@ impl Desk {
     pub fn for_number(self: &Rc<Self>, called: Option<&str>) -> Rc<Self> {
         let did = called.and_then(|number| self.numbers.as_ref()?.lookup(number));
         match (&self.staff, did) {
-            (Staff::Services { config, api, recording, services, realtime }, Some(did)) => {
+            (Staff::Services { config, recording, api, services, realtime }, Some(did)) => {
                 let config = number::config_for(&did, config);
-                let realtime = LinkSettings { url: config.realtime.address(), ..realtime.clone() };
-                let (output_dir, metrics) = (services.output_dir.clone(), services.metrics.clone());
-                let desk =
-                    Self::with_api(api.clone(), realtime, config, recording.clone(), output_dir, metrics);
-                Rc::new(desk)
+                let (key, output_dir) = (realtime.key.clone(), services.output_dir.clone());
+                let (recording, metrics) = (recording.clone(), services.metrics.clone());
+                Rc::new(Self::with_api(api.clone(), key, config, recording, output_dir, metrics))
             }
             _ => self.clone(),
         }

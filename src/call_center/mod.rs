@@ -59,12 +59,6 @@ pub enum StartError {
     /// The key cannot be used.
     #[error(transparent)]
     Speech(#[from] SpeechError),
-    /// The table of numbers cannot be used.
-    #[error("CALL_CENTER_DIDS: {0}")]
-    Numbers(#[from] SipTransportError),
-    /// Its file cannot be watched.
-    #[error("CALL_CENTER_DIDS cannot be watched: {0}")]
-    Watch(io::Error),
     /// The recorded apology cannot be played.
     #[error("cannot play {} (CALL_CENTER_APOLOGY_FILE): {error}", path.display())]
     Recording {
@@ -81,6 +75,12 @@ pub enum StartError {
         /// What the operating system says.
         error: io::Error,
     },
+    /// The table of numbers cannot be used.
+    #[error("CALL_CENTER_DIDS: {0}")]
+    Numbers(#[from] SipTransportError),
+    /// Its file cannot be watched.
+    #[error("CALL_CENTER_DIDS cannot be watched: {0}")]
+    Watch(io::Error),
     /// A folder cannot be made.
     #[error("cannot create {} (OUTPUT_DIR): {error}", path.display())]
     Folder {
@@ -109,12 +109,12 @@ pub async fn run(loaded: &LoadedCallCenter) -> Result<(), StartError> {
             Desk::with_services(key.expose(), loaded, recording, metrics.clone())?
         }
     };
-    let (numbers, _watch) = numbers(loaded)?.unzip();
-    let desk = Rc::new(desk.with_numbers(numbers));
     if let Some(address) = loaded.config.metrics {
         watch::serve(address, metrics.clone(), loaded.token.clone())
             .map_err(|error| StartError::Metrics { address, error })?;
     }
+    let (numbers, _watch) = numbers(loaded)?.unzip();
+    let desk = Rc::new(desk.with_numbers(numbers));
     let settings = ClientSettings {
         session: uuid4(),
         url: loaded.config.ws_url.clone(),

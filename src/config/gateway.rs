@@ -23,7 +23,8 @@ use super::{
     source::{self, Sources},
 };
 use crate::gateway::{
-    FileError, L16Endian, ProviderConfig, SipConfig, TelnyxConfig, TwilioConfig, Variables, home, read_file,
+    FileError, L16Endian, ProviderConfig, SipConfig, TelnyxCodec, TelnyxConfig, TwilioConfig, Variables,
+    home, read_file,
 };
 
 /// How Twilio and Telnyx calls are taken.
@@ -234,6 +235,7 @@ fn read_server(reader: &mut Reader<'_>, log_level: Level) -> SipConfig {
                 public_key: reader.read_optional("TELNYX_PUBLIC_KEY", public_key),
                 app_id: reader.read_optional("TELNYX_APP_ID", parse::line),
                 l16_endian: reader.read("TELNYX_L16_ENDIAN", endian),
+                codec: reader.read("TELNYX_CODEC", telnyx_codec),
             },
             twilio: TwilioConfig {
                 account_sid: reader.read_optional("TWILIO_ACCOUNT_SID", parse::line),
@@ -264,6 +266,15 @@ fn endian(text: &str) -> Parsed<L16Endian> {
         "big" => Ok(L16Endian::Big),
         "auto" => Ok(L16Endian::Auto),
         _ => Err("expected little, big or auto".to_owned()),
+    }
+}
+
+fn telnyx_codec(text: &str) -> Parsed<TelnyxCodec> {
+    match text {
+        "L16" => Ok(TelnyxCodec::L16),
+        "PCMU" => Ok(TelnyxCodec::Pcmu),
+        "PCMA" => Ok(TelnyxCodec::Pcma),
+        _ => Err("expected L16, PCMU or PCMA".to_owned()),
     }
 }
 

@@ -92,6 +92,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("TELNYX_PUBLIC_KEY", ""),
     setting("TELNYX_APP_ID", ""),
     setting("TELNYX_L16_ENDIAN", "little"),
+    setting("TELNYX_CODEC", "L16"),
     setting("TWILIO_ACCOUNT_SID", ""),
     secret("TWILIO_AUTH_TOKEN"),
     setting("WS_URL", ""),

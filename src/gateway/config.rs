@@ -7,6 +7,7 @@ use std::{
     path::Path,
 };
 
+use stream::{Encoding, MediaFormat};
 use tracing::Level;
 
 use super::SipTransportError;
@@ -49,6 +50,8 @@ pub struct TelnyxConfig {
     pub app_id: Option<String>,
     /// How the samples of L16 are ordered.
     pub l16_endian: L16Endian,
+    /// How what the caller hears is coded.
+    pub codec: TelnyxCodec,
 }
 
 /// An account with Twilio.
@@ -70,6 +73,28 @@ pub enum L16Endian {
     Big,
     /// Whichever the first audio makes likely.
     Auto,
+}
+
+/// What Telnyx is asked to take for the caller. Its documents list L16 for Call Control, and not for TeXML.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TelnyxCodec {
+    /// Linear, 16000 Hz.
+    #[default]
+    L16,
+    /// µ-law, 8000 Hz.
+    Pcmu,
+    /// A-law, 8000 Hz.
+    Pcma,
+}
+
+impl TelnyxCodec {
+    pub(super) const fn format(self) -> MediaFormat {
+        match self {
+            TelnyxCodec::L16 => MediaFormat::L16_16000,
+            TelnyxCodec::Pcmu => MediaFormat::MULAW_8000,
+            TelnyxCodec::Pcma => MediaFormat { encoding: Encoding::Pcma, ..MediaFormat::MULAW_8000 },
+        }
+    }
 }
 
 impl SipConfig {

@@ -232,10 +232,13 @@ impl Gate {
         }
     }
 
-    /// A place for another media socket.
-    pub fn enter(&self) -> Result<Place, Refusal> {
+    /// A place for another media socket. Those that say nothing take none from one that its provider has signed.
+    pub fn enter(&self, signed: Signed) -> Result<Place, Refusal> {
         let socket = self.sockets.take().ok_or(Refusal::Full)?;
-        let handshake = Some(self.handshakes.take().ok_or(Refusal::Handshakes)?);
+        let handshake = match signed {
+            Signed::Yes => None,
+            Signed::No => Some(self.handshakes.take().ok_or(Refusal::Handshakes)?),
+        };
         Ok(Place { _socket: socket, handshake })
     }
 

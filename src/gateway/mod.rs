@@ -26,7 +26,7 @@ mod yaml;
 pub use self::{
     awake::{Awake, AwakeGuard},
     codec::{AudioCodec, CANONICAL_CHANNELS, CANONICAL_SAMPLE_RATE, CANONICAL_SAMPLE_WIDTH},
-    config::{L16Endian, MEDIA_PATH, ProviderConfig, SipConfig, TelnyxConfig, TwilioConfig},
+    config::{L16Endian, MEDIA_PATH, ProviderConfig, SipConfig, TelnyxCodec, TelnyxConfig, TwilioConfig},
     did::{DidCheck, DidConfig, DidRouter, DidTable, DidValue},
     error::SipTransportError,
     handler::echo,

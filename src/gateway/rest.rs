@@ -10,7 +10,7 @@ use tracing::{debug, warn};
 
 pub use stream::signature::telnyx::Key as TelnyxKey;
 
-use super::ProviderConfig;
+use super::{ProviderConfig, variables::next_reference};
 use crate::config::Secret;
 
 /// What the two providers know us by. What is missing cannot be done.
@@ -32,8 +32,10 @@ impl Credentials {
         let ProviderConfig { telnyx, twilio } = providers;
         // One that is no point of the curve verifies nothing: every webhook is refused.
         let key = telnyx.public_key.map(TelnyxKey::from_bytes);
+        // `${NAME}` of a variable that is not set is no key. What webhooks are checked by stays, and fits none.
+        let is_set = |text: &str| next_reference(text).is_none();
         Self {
-            telnyx_api_key: telnyx.api_key.clone(),
+            telnyx_api_key: telnyx.api_key.clone().filter(|key| is_set(key.expose())),
             telnyx_public_key: key,
             twilio_account_sid: twilio.account_sid.clone(),
             twilio_auth_token: twilio.auth_token.clone(),
@@ -206,6 +208,15 @@ mod tests {
         let path = |id| url("http://h:1", &["v2", "calls", id, "actions"]).expect("a URL").path().to_owned();
         assert_eq!(path("v3:abc_-"), "/v2/calls/v3:abc_-/actions");
         assert_eq!(path("../../x?y#z"), "/v2/calls/..%2F..%2Fx%3Fy%23z/actions");
+    }
+
+    #[test]
+    fn reference_to_a_variable_that_is_not_set_is_no_key() {
+        let mut providers = ProviderConfig::default();
+        providers.telnyx.api_key = Some(Secret::new("${TELNYX_API_KEY}"));
+        assert!(Credentials::of(&providers).is_empty());
+        providers.telnyx.api_key = Some(Secret::new("KEY1"));
+        assert!(!Credentials::of(&providers).is_empty());
     }
 
     #[test]

@@ -18,7 +18,7 @@ use stream::{Endian, Provider, SessionConfig, xml};
 use tracing::{info, warn};
 
 use super::{
-    Awake, DidConfig, DidRouter, L16Endian, SipTransport, SipTransportError,
+    Awake, DidConfig, DidRouter, L16Endian, SipTransport, SipTransportError, TelnyxCodec,
     gate::{Gate, MEDIA_PATH, PARAMETER, Refusal, Rules},
     handler::{self, Handler},
     media_stream::MediaStream,
@@ -66,6 +66,8 @@ pub struct GatewayOptions {
     pub require_token: Option<bool>,
     /// The byte order of Telnyx's L16; little.
     pub l16: L16Endian,
+    /// What Telnyx is asked to take for the caller; L16.
+    pub telnyx_codec: TelnyxCodec,
 }
 
 impl Default for GatewayOptions {
@@ -76,6 +78,7 @@ impl Default for GatewayOptions {
             idle_timeout: Duration::from_secs(60),
             require_token: None,
             l16: L16Endian::Little,
+            telnyx_codec: TelnyxCodec::L16,
         }
     }
 }
@@ -208,6 +211,7 @@ impl SipWebhookHandler {
                     L16Endian::Big => Endian::Big,
                     L16Endian::Auto => Endian::Auto,
                 },
+                telnyx_outbound: options.telnyx_codec.format(),
                 ..SessionConfig::default()
             };
             let rest = Rest::new(credentials, bases);
@@ -263,7 +267,7 @@ async fn webhook(
     parameters.extend(token.as_deref().map(|token| (PARAMETER, token)));
     metrics.webhook(provider.name(), "answered");
     document(match provider {
-        Provider::Telnyx => xml::texml(&gate.public_ws_url, &parameters),
+        Provider::Telnyx => xml::texml_with(&gate.public_ws_url, gate.session.telnyx_outbound, &parameters),
         Provider::Twilio => xml::twiml(&gate.public_ws_url, &parameters),
     })
 }
@@ -277,7 +281,7 @@ async fn media_stream(
     if !asks_for_websocket(&request) {
         return Ok(HttpResponse::UpgradeRequired().insert_header((header::UPGRADE, "websocket")).finish());
     }
-    let admitted = gate.upgrade(request.headers()).and_then(|signed| Ok((signed, gate.enter()?)));
+    let admitted = gate.upgrade(request.headers()).and_then(|signed| Ok((signed, gate.enter(signed)?)));
     match admitted {
         Ok((signed, place)) => MediaStream::serve(&gate.into_inner(), &request, payload, signed, place),
         Err(refusal) => {

@@ -132,6 +132,7 @@ fn options(settings: &GatewaySettings, server: SocketAddr) -> GatewayOptions {
         // From elsewhere everybody reaches the socket who knows its address.
         require_token: settings.stream_token.or((!server.ip().is_loopback()).then_some(true)),
         l16: settings.sip.provider_config.telnyx.l16_endian,
+        telnyx_codec: settings.sip.provider_config.telnyx.codec,
         ..GatewayOptions::default()
     }
 }

@@ -10,14 +10,14 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use stream::FRAME;
+use stream::{FRAME, signature::twilio};
 use tokio::{
     net::TcpStream,
     time::{sleep_until, timeout},
 };
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream,
-    tungstenite::{Error, Message, protocol::CloseFrame},
+    tungstenite::{Error, Message, client::IntoClientRequest, http::HeaderValue, protocol::CloseFrame},
 };
 
 use super::{
@@ -56,17 +56,14 @@ pub(super) enum CallError {
     Message(#[from] stream::MessageError),
 }
 
-/// Calls: connected, start, audio, stop.
+/// Calls: connected, start, audio, stop. With Twilio's signature if there is one.
 pub(super) async fn talk(
-    url: &str,
+    (url, signature): (&str, Option<String>),
     mut line: Line,
     says: &Says,
     say: &mut dyn FnMut(&str),
 ) -> Result<CallReport, CallError> {
-    // Without Nagle's algorithm: small messages go out at their time.
-    let connecting = timeout(CONNECT_LIMIT, tokio_tungstenite::connect_async_with_config(url, None, true));
-    let timed_out = |_| CallError::Refused(std::io::Error::from(std::io::ErrorKind::TimedOut).into());
-    let (mut socket, _) = connecting.await.map_err(timed_out)?.map_err(CallError::Refused)?;
+    let mut socket = connect(url, signature).await.map_err(CallError::Refused)?;
     send(&mut socket, line.connected()).await?;
     say("  → Sent: connected");
     send(&mut socket, line.start()).await?;
@@ -87,8 +84,22 @@ pub(super) async fn talk(
     call.hang_up().await
 }
 
+async fn connect(url: &str, signature: Option<String>) -> Result<Socket, Error> {
+    let mut request = url.into_client_request()?;
+    if let Some(signature) = signature {
+        request.headers_mut().insert(twilio::HEADER, HeaderValue::try_from(signature)?);
+    }
+    // Without Nagle's algorithm: small messages go out at their time.
+    let connecting = tokio_tungstenite::connect_async_with_config(request, None, true);
+    let timed_out = |_| std::io::Error::from(std::io::ErrorKind::TimedOut);
+    let (socket, _) = timeout(CONNECT_LIMIT, connecting).await.map_err(timed_out)??;
+    Ok(socket)
+}
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
 struct Call {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    socket: Socket,
     line: Line,
     playout: Playout,
     hearing: Hearing,
@@ -120,7 +131,7 @@ impl Call {
     async fn listen(&mut self) -> Result<(), CallError> {
         let latest = Instant::now() + DRAIN_LIMIT;
         let mut heard_at = Instant::now();
-        while self.report.received_bytes < self.report.sent_bytes {
+        while self.report.received < self.report.sent {
             let received = self.report.received;
             let now = Instant::now();
             if now >= latest || now >= heard_at + DRAIN_QUIET {

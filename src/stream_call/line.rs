@@ -7,7 +7,7 @@ use std::time::Duration;
 use audio::{g711, resample::resample};
 use bytes::Bytes;
 use stream::{
-    AnnouncedFormat, BotEvent, BotSession, BotStart, FRAME, MessageError, Provider, Track,
+    AnnouncedFormat, BotEvent, BotSession, BotStart, Encoding, FRAME, MessageError, Provider, Track,
     telnyx::{FromTelnyx, Media, Start, ToTelnyx},
 };
 
@@ -22,6 +22,8 @@ pub(super) struct Line {
     did: String,
     /// What the stream begins with: as the gateway answered the webhook.
     parameters: Vec<(String, String)>,
+    /// How the gateway sends audio.
+    heard: Encoding,
     /// Twilio's numbers and times.
     twilio: Option<BotSession>,
     /// Telnyx's.
@@ -53,6 +55,7 @@ impl Line {
             [("caller_id", caller), ("did", did)].map(|(name, value)| (name.to_owned(), value.to_owned()));
         Self {
             provider,
+            heard: if provider == Provider::Twilio { Encoding::Pcmu } else { Encoding::L16 },
             call_sid,
             stream_id,
             caller: caller.to_owned(),
@@ -87,9 +90,12 @@ impl Line {
         form
     }
 
-    /// What the document that asked for the stream says.
-    pub(super) fn set_parameters(&mut self, parameters: Vec<(String, String)>) {
+    /// What the document that asked for the stream says. Twilio knows one codec.
+    pub(super) fn set_answer(&mut self, parameters: Vec<(String, String)>, codec: Option<Encoding>) {
         self.parameters = parameters;
+        if !self.is_twilio() {
+            self.heard = codec.unwrap_or(self.heard);
+        }
     }
 
     /// The first message.
@@ -203,18 +209,22 @@ impl Line {
     /// What the gateway sent, at 8000 Hz, good enough to recognise a tone.
     pub(super) fn narrow(&self, payload: &[u8]) -> Vec<i16> {
         let mut samples = Vec::with_capacity(payload.len());
-        match self.provider {
-            Provider::Twilio => g711::decode_ulaw(payload, &mut samples),
-            Provider::Telnyx => {
+        match self.heard {
+            Encoding::Pcmu => g711::decode_ulaw(payload, &mut samples),
+            Encoding::Pcma => g711::decode_alaw(payload, &mut samples),
+            Encoding::L16 => {
                 samples.extend(payload.chunks_exact(4).map(|pair| i16::from_le_bytes([pair[0], pair[1]])));
             }
+            // Nobody asks for it.
+            Encoding::G722 => {}
         }
         samples
     }
 
     /// How long such a payload sounds.
     pub(super) fn duration(&self, payload: &[u8]) -> Duration {
-        FRAME.mul_f64(payload.len() as f64 / self.frame_bytes() as f64)
+        let frame = if self.heard == Encoding::L16 { LINEAR_FRAME } else { 160 };
+        FRAME.mul_f64(payload.len() as f64 / frame as f64)
     }
 
     /// Bytes of 20 ms.
@@ -257,7 +267,12 @@ mod tests {
     fn telnyx_sends_linear_audio_and_the_parameters_of_the_answer() {
         let mut line = Line::new(Provider::Telnyx, "+15125559999", "+15125551234");
         assert_eq!(line.connected(), r#"{"event":"connected","version":"1.0.0"}"#);
-        line.set_parameters(vec![("did".to_owned(), "+2".to_owned()), ("token".to_owned(), "t".to_owned())]);
+        let parameters =
+            [("did", "+2"), ("token", "t")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        line.set_answer(parameters.into(), None);
+        assert_eq!((line.duration(&[0; 640]), line.narrow(&[1, 0, 2, 0, 3, 0, 4, 0])), (FRAME, vec![1, 3]));
+        line.set_answer(line.parameters.clone(), Some(Encoding::Pcma));
+        assert_eq!((line.duration(&[0; 160]), line.narrow(&[0xd5])), (FRAME, vec![8]));
         let start = line.start();
         for part in [
             r#""sequence_number":"1","stream_id":"test-stream-"#,

@@ -15,9 +15,10 @@ mod playout;
 mod steps;
 
 use bytes::Bytes;
-use stream::Provider;
+use stream::{Provider, signature::twilio};
 
 use self::{caller::CallReport, line::Line};
+use crate::config::Secret;
 
 /// A call to place.
 #[derive(Debug, Clone)]
@@ -36,6 +37,17 @@ pub struct StreamCall {
     pub says: Says,
     /// Go to the media socket at once. A gateway that wants the token of a webhook then refuses.
     pub skip_webhook: bool,
+    /// Sign as Twilio does; Telnyx's key nobody else has.
+    pub signature: Option<TwilioSignature>,
+}
+
+/// By what Twilio's signature is made.
+#[derive(Debug, Clone)]
+pub struct TwilioSignature {
+    /// The account's token, which the gateway has too.
+    pub auth_token: Secret,
+    /// The media socket's URL as the gateway knows it; its webhook's has the same origin.
+    pub ws_url: String,
 }
 
 /// What a caller says.
@@ -102,7 +114,9 @@ impl StreamCall {
         let url = format!("{base}/sip/{}/answer", self.provider);
         let whose = format!("  From: {}  →  To: {}", self.caller, self.did);
         headline(say, &format!("STEP 1: POST {url}"), &[&whose]);
-        let answer = match steps::webhook(&url, &line.form()).await {
+        let form = line.form();
+        let signature = self.signature.as_ref().map(|signature| signature.of_webhook(&form));
+        let answer = match steps::webhook(&url, &form, signature).await {
             Ok(answer) => answer,
             Err(error) => {
                 say(&format!("  ✗ {error}"));
@@ -115,7 +129,7 @@ impl StreamCall {
         answer.body.trim().lines().for_each(|text| say(&format!("    {text}")));
         if answer.is_stream() {
             say("  ✓ The webhook answers with <Stream>: the call would be connected");
-            line.set_parameters(answer.parameters());
+            line.set_answer(answer.parameters(), answer.codec());
             return true;
         }
         if answer.is_hangup() {
@@ -128,10 +142,11 @@ impl StreamCall {
     }
 
     async fn media(&self, line: Line, say: &mut dyn FnMut(&str)) -> bool {
-        let url = format!("ws://{}:{}/sip/media-stream", self.host, self.port);
+        let url = format!("ws://{}:{}{MEDIA_PATH}", self.host, self.port);
         let whom = format!("  A media stream of {}", if line.is_twilio() { "Twilio" } else { "Telnyx" });
         headline(say, &format!("STEP 2: WebSocket {url}"), &[&whom]);
-        match caller::talk(&url, line, &self.says, say).await {
+        let signature = self.signature.as_ref().map(TwilioSignature::of_upgrade);
+        match caller::talk((&url, signature), line, &self.says, say).await {
             Ok(report) => {
                 self.summary(&report, say);
                 say("");
@@ -190,6 +205,20 @@ impl StreamCall {
     }
 }
 
+impl TwilioSignature {
+    fn of_webhook(&self, form: &[(&str, &str)]) -> String {
+        let form: Vec<_> = form.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        let base = self.ws_url.find(MEDIA_PATH).map_or(self.ws_url.as_str(), |end| &self.ws_url[..end]);
+        // wss becomes https, ws http.
+        let url = format!("{}/sip/twilio/answer", base.replacen("ws", "http", 1));
+        twilio::sign(self.auth_token.expose(), &url, &form)
+    }
+
+    fn of_upgrade(&self) -> String {
+        twilio::sign_upgrade(self.auth_token.expose(), &self.ws_url)
+    }
+}
+
 fn headline(say: &mut dyn FnMut(&str), headline: &str, details: &[&str]) {
     say("");
     say(RULE);
@@ -198,4 +227,5 @@ fn headline(say: &mut dyn FnMut(&str), headline: &str, details: &[&str]) {
     say(RULE);
 }
 
+const MEDIA_PATH: &str = "/sip/media-stream";
 const RULE: &str = "============================================================";

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use regex_lite::Regex;
+use stream::{Encoding, signature::twilio};
 
 /// What `/health` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,10 +53,18 @@ pub(super) async fn health(url: &str) -> Result<Health, RequestError> {
     Ok(Health { status: text("status"), dids: text("dids"), ollama: text("ollama") })
 }
 
-/// Tells the gateway of a call.
-pub(super) async fn webhook(url: &str, form: &[(&str, &str)]) -> Result<Answer, RequestError> {
+/// Tells the gateway of a call, with Twilio's signature if there is one.
+pub(super) async fn webhook(
+    url: &str,
+    form: &[(&str, &str)],
+    signature: Option<String>,
+) -> Result<Answer, RequestError> {
     let unreachable = |source| RequestError::Unreachable { url: url.to_owned(), source };
-    let response = client().map_err(unreachable)?.post(url).form(form).send().await.map_err(unreachable)?;
+    let mut request = client().map_err(unreachable)?.post(url).form(form);
+    if let Some(signature) = signature {
+        request = request.header(twilio::HEADER, signature);
+    }
+    let response = request.send().await.map_err(unreachable)?;
     let content_type = response.headers().get(reqwest::header::CONTENT_TYPE);
     Ok(Answer {
         status: response.status().as_u16(),
@@ -76,6 +85,12 @@ impl Answer {
 
     pub(super) fn is_hangup(&self) -> bool {
         self.body.contains("<Hangup")
+    }
+
+    /// How the answer wants to send audio, if it says so.
+    pub(super) fn codec(&self) -> Option<Encoding> {
+        let (_, rest) = self.body.split_once("bidirectionalCodec=\"")?;
+        Encoding::from_name(rest.split('"').next()?)
     }
 
     /// What the answer has for the start of the stream.
@@ -126,6 +141,14 @@ mod tests {
             let answer = Answer { status: 200, content_type: "application/xml".to_owned(), body };
             assert_eq!(answer.parameters(), expected);
             assert!(answer.is_stream() && !answer.is_hangup());
+        }
+        let pcma = stream::MediaFormat { encoding: Encoding::Pcma, ..stream::MediaFormat::MULAW_8000 };
+        for (body, codec) in [
+            (stream::xml::texml("wss://h/p", &[]), Some(Encoding::L16)),
+            (stream::xml::texml_with("wss://h/p", pcma, &[]), Some(Encoding::Pcma)),
+            (stream::xml::twiml("wss://h/p", &[]), None),
+        ] {
+            assert_eq!(Answer { status: 200, content_type: String::new(), body }.codec(), codec);
         }
         let refusal =
             Answer { status: 200, content_type: String::new(), body: stream::xml::NOT_CONFIGURED.to_owned() };

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use crate::format::MediaFormat;
+
 /// What a provider asks for with a number that nobody has configured: says so and hangs up.
 pub const NOT_CONFIGURED: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 <Response>
@@ -10,20 +12,27 @@ pub const NOT_CONFIGURED: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 </Response>
 "#;
 
-/// Telnyx: streams the call to `url` both ways as L16 at 16000 Hz, and keeps it up for an hour.
+/// Telnyx: streams the call to `url` both ways, and keeps it up for an hour. What it takes from us is L16 at 16000 Hz.
 ///
 /// `parameters`: name and value of what `start` is to carry, as `caller_id`, `did` and a token. Everything is
 /// escaped; a character that XML has no way to say becomes U+FFFD.
 pub fn texml(url: &str, parameters: &[(&str, &str)]) -> String {
+    texml_with(url, MediaFormat::L16_16000, parameters)
+}
+
+/// The same, with another [format](crate::SessionConfig::telnyx_outbound) of what Telnyx takes from us.
+pub fn texml_with(url: &str, outbound: MediaFormat, parameters: &[(&str, &str)]) -> String {
     let mut document = String::from(DECLARATION);
     document.push_str("<Response>\n  <Start>\n    <Stream url=\"");
     push_escaped(&mut document, url);
-    document.push_str(
+    let MediaFormat { encoding, rate, .. } = outbound;
+    let _ = write!(
+        document,
         r#""
             track="inbound_track"
             bidirectionalMode="rtp"
-            bidirectionalCodec="L16"
-            bidirectionalSamplingRate="16000">
+            bidirectionalCodec="{encoding}"
+            bidirectionalSamplingRate="{rate}">
 "#,
     );
     push_parameters(&mut document, parameters);
@@ -99,6 +108,13 @@ mod tests {
 </Response>
 "#
         );
+    }
+
+    #[test]
+    fn texml_may_ask_for_another_codec() {
+        let document = texml_with("wss://h/", MediaFormat::MULAW_8000, &[]);
+        assert!(document.contains(r#"bidirectionalCodec="PCMU""#), "{document}");
+        assert!(document.contains(r#"bidirectionalSamplingRate="8000""#), "{document}");
     }
 
     #[test]

@@ -268,7 +268,7 @@ impl Actor for WsClient {
             audio: address.clone().recipient(),
         });
         let (client, events) = (self.id, address.recipient());
-        self.switchboard.connect.do_send(Connect { client, events, session, inside: None });
+        self.switchboard.connect.do_send(Connect { client, events, session, inside: None, beside: false });
     }
 
     fn stopped(&mut self, _: &mut Context<Self>) {

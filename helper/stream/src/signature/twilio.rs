@@ -140,6 +140,18 @@ mod tests {
     }
 
     #[test]
+    fn a_field_that_comes_twice_counts_once_for_each_value() {
+        let form = |values: &[&str]| -> Vec<_> {
+            values.iter().map(|value| ("Digits".to_owned(), value.to_string())).collect()
+        };
+        let signed = |values| sign(TOKEN, URL, &form(values));
+        assert_eq!(signed(&["2", "1", "2"]), signed(&["1", "2"]));
+        assert_ne!(signed(&["1", "2"]), signed(&["1"]));
+        // As of one value with both, since nothing stands between a name and its value.
+        assert_eq!(signed(&["1", "2"]), sign(TOKEN, URL, &form(&["1Digits2"])));
+    }
+
+    #[test]
     fn another_token_field_or_url_does_not_pass() {
         let signature = sign(TOKEN, URL, &form());
         assert_eq!(verify("12346", &signature, URL, &form()), Err(SignatureError::Mismatch));
