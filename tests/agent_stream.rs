@@ -15,9 +15,11 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use common::bot::{BotServer, BotStream, Heard, payload};
+use common::gateway::{self, Caller};
 use common::pbx::{Invite, Pbx, PbxCall};
 use common::relay::Relay;
-use common::ws::{QUIET, WsClient};
+use common::temp::TempDir;
+use common::ws::{QUIET, WsClient, bytes, samples};
 use common::{WAIT, eventually, free_ports, http, scene, sha1};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use serde_json::json;
@@ -606,6 +608,142 @@ fn call_that_a_client_places_has_a_bot_when_it_is_up() {
         })
     );
     end(call, stream);
+}
+
+#[test]
+fn call_that_telnyx_brings_has_a_bot_that_knows_twilio_alone() {
+    let bot = BotServer::start();
+    let dir = TempDir::new("numbers");
+    let file = dir.write("dids.yaml", "dids: {}\n").display().to_string();
+    let url = bot.url("/");
+    let relay = Relay::start(&[
+        ("GATEWAY_ENABLE", "1"),
+        ("GATEWAY_HANDLER", "relay"),
+        ("GATEWAY_CONFIG", &file),
+        ("AGENT_STREAM_URL", &url),
+    ]);
+    let mut caller = Caller::telnyx(relay.ws());
+    let (mut stream, start) = bot.expect_started();
+    let parameters = &start["start"]["customParameters"];
+    assert_eq!(
+        (&parameters["caller_id"], &parameters["To"]),
+        (&json!(gateway::CALLER), &json!(gateway::DID))
+    );
+
+    // Telnyx sends and takes L16 at 16 kHz.
+    let mut voice = tone::Sine::new(440.0, 16_000, 8000);
+    let begin = Instant::now();
+    for n in 0..50 {
+        common::rtp_end::pace(begin + Duration::from_millis(20 * n));
+        caller.media(&bytes(&voice.samples(320)));
+    }
+    stream.expect_media(60);
+    let heard: Vec<u8> = stream.audio().into_iter().skip_while(|&byte| byte == SILENCE).take(6400).collect();
+    assert!(tone::is_tone(&g711::decode_ulaw(&heard), 8000, 440.0, 1.0), "{} bytes", heard.len());
+
+    stream.send_media(&g711::encode_ulaw(&tone::tone(600.0, 8000, 1000)));
+    let mut said = Vec::new();
+    while said.len() < 40 * 320 {
+        let message = caller.next();
+        if message["event"] == "media" {
+            let pcm = samples(&gateway::payload(&message));
+            said.extend(Some(pcm).filter(|pcm| tone::rms(pcm) > 1000.0).into_iter().flatten());
+        }
+    }
+    assert!(tone::is_tone(&said, 16_000, 600.0, 1.0), "the bot is heard");
+    caller.event("dtmf", json!({"dtmf": {"digit": "7"}}));
+    assert_eq!(stream.expect("dtmf")["dtmf"]["digit"], "7");
+    caller.stop();
+    stream.expect("stop");
+    stream.expect_closed(Some(1000));
+}
+
+#[test]
+fn number_may_have_a_bot_of_its_own_or_none() {
+    let (all, own) = (BotServer::start(), BotServer::start());
+    let dir = TempDir::new("numbers");
+    let dids = format!(
+        "dids:\n  '100': {{agent_stream_url: '{}'}}\n  '200': {{agent_stream_url: none}}\n  '300': {{user_id: x}}\n  \
+         '400': {{agent_stream_url: 'ws://elsewhere/'}}\n",
+        own.url("/own")
+    );
+    let file = dir.write("dids.yaml", dids).display().to_string();
+    let gateway = [("GATEWAY_ENABLE", "1"), ("GATEWAY_CONFIG", file.as_str())];
+    let pbx = Pbx::new();
+    let url = all.url("/all");
+    let relay = scene::start(&pbx, &[gateway[0], gateway[1], ("AGENT_STREAM_URL", &url)]);
+    let call = |relay: &Relay, to: &str| pbx.call(relay.sip(), Invite { to: to.into(), ..Invite::default() });
+    for (number, bot, target) in [("100", &own, "/own"), ("300", &all, "/all"), ("500", &all, "/all")] {
+        let call = call(&relay, number);
+        let (stream, start) = bot.expect_started();
+        assert_eq!(
+            (stream.target.as_str(), &start["start"]["customParameters"]["did"]),
+            (target, &json!(number))
+        );
+        end(call, stream);
+    }
+    call(&relay, "400").expect_bye();
+    expect_metric(&relay, r#"sip_relay_agent_streams_failed_total{reason="address"}"#, 1.0);
+    let mut none = call(&relay, "200");
+    none.rtp.next_packets(10);
+    none.bye();
+    assert_eq!((all.waiting(), own.waiting()), (0, 0), "a number without a bot");
+
+    // Without a bot for all, a call without one is for clients as ever: what happens is kept for the next of them.
+    let relay = scene::start(&pbx, &gateway);
+    let (with, mut without) = (call(&relay, "100"), call(&relay, "300"));
+    let (stream, _) = own.expect_started();
+    end(with, stream);
+    without.bye();
+    let mut ws = WsClient::connect(relay.ws(), "");
+    let (rings, up, over) = (format!("RING_ANS:{CALLER}##"), "CALL_ANS:", "BYE:");
+    let mut seen = Vec::new();
+    for _ in 0..6 {
+        seen.push(ws.expect(""));
+    }
+    for word in [rings.as_str(), up, over] {
+        assert_eq!(seen.iter().filter(|line| line.starts_with(word)).count(), 2, "{seen:?}");
+    }
+    assert_eq!((all.waiting(), own.waiting()), (0, 0));
+}
+
+#[test]
+fn bot_may_hang_up_by_the_request_that_it_would_make_to_twilio() {
+    let account = "AC11111111111111111111111111111111";
+    let (relay, pbx, bot) = start(&[("TWILIO_ACCOUNT_SID", account), ("TWILIO_AUTH_TOKEN", "s3cret")]);
+    let mut call = pbx.call(relay.sip(), Invite::default());
+    let (mut stream, start) = bot.expect_started();
+    let call_sid = start["start"]["callSid"].as_str().unwrap();
+    let path = |account: &str, call: &str| format!("/2010-04-01/Accounts/{account}/Calls/{call}.json");
+    let good = format!("{account}:s3cret");
+    let post = |path: &str, user: Option<&str>, form: &str| {
+        let (status, body) = http::post_form(relay.ws(), path, user, form);
+        let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+        (status, body["code"].as_u64())
+    };
+    let (own, completed) = (path(account, call_sid), "Status=completed");
+    for user in [None, Some(""), Some("s3cret"), Some("AC2:s3cret"), Some(&*format!("{account}:guess"))] {
+        assert_eq!(post(&own, user, completed), (401, Some(20003)), "{user:?}");
+    }
+    assert_eq!(post(&path(account, "CA1"), Some(&good), completed), (404, Some(20404)));
+    assert_eq!(post(&path("AC2", call_sid), Some(&good), completed), (404, Some(20404)));
+    assert_eq!(post(&own, Some(&good), "Twiml=x"), (400, Some(20001)));
+    assert!(call.poll_request("BYE").is_none());
+
+    let (status, body) = http::post_form(relay.ws(), &own, Some(&good), completed);
+    assert_eq!(status, 200);
+    let expected = json!({"sid": call_sid, "account_sid": account, "status": "completed"});
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&body).unwrap(), expected);
+    call.expect_bye();
+    stream.expect("stop");
+    stream.expect_closed(Some(1000));
+    expect_ended(&relay, "agent-hangup", "agent");
+    expect_metric(&relay, "sip_relay_agent_streams", 0.0);
+    assert_eq!(post(&own, Some(&good), completed), (404, Some(20404)), "the call is over");
+
+    // Without a token nobody may.
+    let (relay, ..) = self::start(&[]);
+    assert_eq!(http::post_form(relay.ws(), &own, Some(&good), completed).0, 426);
 }
 
 #[test]

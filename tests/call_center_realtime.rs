@@ -133,12 +133,8 @@ fn model_hangs_up_behind_its_last_word_and_transfers() {
     let refer = call.expect_request("REFER");
     assert!(refer.header("Refer-To").is_some_and(|to| to.contains("0912341234")), "{refer}");
     assert!(loud(&call, 0).len() >= 3900, "{} samples", loud(&call, 0).len());
-    call.respond_to(&refer, 202, "Accepted");
-    let failed = call.call.request("NOTIFY").header("Event", "refer");
-    let failed = failed.header("Subscription-State", "terminated;reason=noresource");
-    call.send_request(&failed.body("message/sipfrag;version=2.0", "SIP/2.0 486 Busy Here\r\n"));
-    call.expect_response(200);
-    scene.center.expect_log("transfer failed: 486");
+    call.respond_to(&refer, 603, "Decline");
+    scene.center.expect_log("transfer failed: 603");
     let session = scene.session(0);
     session.expect("response.create", 1, LONG);
     let messages = session.told_of("conversation.item.create");
@@ -191,7 +187,7 @@ fn lost_session_is_made_again_and_noise_changes_nothing() {
     turn(&mut call);
     assert!(eventually(LONG, || loud(&call, 0).len() >= 10_000));
     first.drop_connection();
-    scene.center.expect_log("connecting to the service again in 1.");
+    scene.center.expect_log("connecting to the service again in ");
     let second = scene.session(1);
     let message = &second.expect("conversation.item.create", 1, LONG)[0].event["item"]["content"][0]["text"];
     assert!(message.as_str().unwrap().contains("You: Good day."), "{message}");
@@ -233,23 +229,22 @@ fn call_is_kept_where_that_is_wanted_and_goes_on_when_the_service_is_back() {
 
 #[test]
 fn service_that_hangs_is_left() {
+    // One that never answers the handshake, while the other never replies.
+    let silent = Scene::new(&[]);
+    silent.server.set_door(Door::Silent);
+    let _call = silent.call(0);
     let scene = Scene::new(&[("CALL_CENTER_SILENCE_SECONDS", "0")]);
     scene.server.next(Answer::never());
     let mut call = scene.call(0);
     turn(&mut call);
+    silent.speech.expect(Stage::Speech, 1, LONG);
+    silent.center.expect_log_within("realtime: no answer within 10 seconds", LONG * 2);
     scene.center.expect_log_within("the service does not reply", LONG * 2);
     scene.speech.expect(Stage::Speech, 1, LONG);
     assert!(eventually(LONG, || scene.server.open_sessions() == 1 && scene.server.sessions() == 2));
     let before = loud(&call, 0).len();
     turn(&mut call);
     assert!(eventually(LONG, || loud(&call, 0).len() >= before + 7500), "the conversation goes on");
-
-    // A handshake that is never answered.
-    let silent = Scene::new(&[]);
-    silent.server.set_door(Door::Silent);
-    let _call = silent.call(0);
-    silent.center.expect_log_within("realtime: no answer within 10 seconds", LONG * 2);
-    silent.speech.expect(Stage::Speech, 1, LONG);
 }
 
 #[test]
@@ -296,7 +291,7 @@ fn two_hundred_conversations_at_once_stay_within_bounds() {
         Ok(response)
     })
     .unwrap();
-    assert_eq!(query, "mode=multi&codec=pcmu&frames=binary");
+    assert!(query.starts_with("mode=multi&codec=pcmu&frames=binary&session="), "{query}");
     for n in 0..CALLS {
         socket.send(Message::text(format!("CALL_ANS:{n}@h"))).unwrap();
     }

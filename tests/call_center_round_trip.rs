@@ -8,21 +8,18 @@ mod common;
 use std::time::{Duration, Instant};
 
 use audio::file;
-use common::call_center::CallCenter;
 use common::pbx::{Invite, Pbx, PbxCall};
 use common::relay::Relay;
 use common::scene;
+use common::talk::{LONG, Talk};
 use common::ws::WsClient;
 use common::{WAIT, eventually};
 use testkit::openai::{Ending, Reply, Server, Stage};
 use testkit::{tone, voice};
 
-/// Enough for a loaded machine.
-const LONG: Duration = Duration::from_secs(15);
-
 #[test]
 fn caller_is_heard_and_answered_every_120_packets_with_the_documented_models() {
-    let scene = Scene::new(&[]);
+    let scene = buffered(&[]);
     let mut call = scene.call(8);
     let said = voice::speech(8000, 5000, 1);
     call.rtp.send_pcm(&said);
@@ -86,7 +83,7 @@ fn original_client_is_answered_through_the_relay() {
 
 #[test]
 fn answer_as_mp3_and_in_slow_chunks_is_heard() {
-    let scene = Scene::new(&[("CALL_CENTER_BUFFER_SIZE", "20")]);
+    let scene = buffered(&[("CALL_CENTER_BUFFER_SIZE", "20")]);
     let wav = Reply::wav(44_100, &tone::tone(440.0, 44_100, 1000));
     scene.server.next(Stage::Speech, wav.chunks(20_000, Duration::from_millis(50)));
     let mut call = scene.call(0);
@@ -108,7 +105,7 @@ fn answer_as_mp3_and_in_slow_chunks_is_heard() {
 
 #[test]
 fn slow_services_leave_one_buffer_waiting_and_a_bye_silences_the_reply() {
-    let scene = Scene::new(&[("CALL_CENTER_BUFFER_SIZE", "20")]);
+    let scene = buffered(&[("CALL_CENTER_BUFFER_SIZE", "20")]);
     let slow = Duration::from_secs(3);
     scene.server.always(Stage::Chat, Reply::chat("Late.").delay(slow));
     let mut call = scene.call(0);
@@ -132,7 +129,7 @@ fn slow_services_leave_one_buffer_waiting_and_a_bye_silences_the_reply() {
 
 #[test]
 fn failures_are_one_line_each_and_the_next_buffer_is_answered() {
-    let scene = Scene::new(&[("CALL_CENTER_BUFFER_SIZE", "20")]);
+    let scene = buffered(&[("CALL_CENTER_BUFFER_SIZE", "20")]);
     let server = &scene.server;
     let mut call = scene.call(0);
     let said = voice::speech(8000, 400, 1);
@@ -158,7 +155,7 @@ fn failures_are_one_line_each_and_the_next_buffer_is_answered() {
         (
             Stage::Speech,
             Reply::bytes("audio/wav", "noise"),
-            "decoding: unreadable answer: unknown audio format",
+            "text to speech: unreadable answer: unknown audio format",
         ),
     ];
     let count = failures.len();
@@ -179,7 +176,7 @@ fn failures_are_one_line_each_and_the_next_buffer_is_answered() {
 
 #[test]
 fn busy_and_failing_services_are_asked_again_after_a_pause() {
-    let scene = Scene::new(&[("CALL_CENTER_BUFFER_SIZE", "20")]);
+    let scene = buffered(&[("CALL_CENTER_BUFFER_SIZE", "20")]);
     let server = &scene.server;
     server.next(Stage::Transcription, Reply::error(429, "slow down").header("Retry-After", "1"));
     server.next(Stage::Transcription, Reply::error(500, "oh"));
@@ -205,7 +202,7 @@ fn each_stage_may_have_a_service_of_its_own() {
         ("OPENAI_STT_BASE_URL", stt_url.as_str()),
         ("OPENAI_TTS_BASE_URL", tts_url.as_str()),
     ];
-    let scene = Scene::new(&settings);
+    let scene = buffered(&settings);
     let mut call = scene.call(0);
     call.rtp.send_pcm(&voice::speech(8000, 400, 1));
     tts.expect(Stage::Speech, 1, LONG);
@@ -214,7 +211,7 @@ fn each_stage_may_have_a_service_of_its_own() {
 
 #[test]
 fn two_callers_are_answered_at_once_each_its_own() {
-    let scene = Scene::new(&[("CALL_CENTER_BUFFER_SIZE", "20")]);
+    let scene = buffered(&[("CALL_CENTER_BUFFER_SIZE", "20")]);
     scene.server.always(Stage::Chat, Reply::chat("x").delay(Duration::from_secs(1)));
     let (mut first, mut second) = (scene.call(0), scene.call(8));
     first.rtp.send_pcm(&voice::speech(8000, 400, 1));
@@ -229,7 +226,7 @@ fn two_callers_are_answered_at_once_each_its_own() {
 
 #[test]
 fn silent_buffers_are_not_sent_with_vad() {
-    let scene = Scene::new(&[("CALL_CENTER_BUFFER_SIZE", "20"), ("CALL_CENTER_VAD", "1")]);
+    let scene = buffered(&[("CALL_CENTER_BUFFER_SIZE", "20"), ("CALL_CENTER_VAD", "1")]);
     let mut call = scene.call(0);
     call.rtp.send_pcm(&[0; 8000]);
     call.rtp.send_pcm(&voice::speech(8000, 800, 1));
@@ -238,43 +235,10 @@ fn silent_buffers_are_not_sent_with_vad() {
     assert!(tone::rms(&pcm.samples) > 500.0);
 }
 
-/// Relay, call center and services.
-struct Scene {
-    center: CallCenter,
-    relay: Relay,
-    pbx: Pbx,
-    server: Server,
-}
-
-impl Scene {
-    fn new(settings: &[(&str, &str)]) -> Self {
-        let (server, relay) = (Server::start(), Relay::start(&[]));
-        let base = server.base_url();
-        let mut all = vec![
-            ("OPENAI_API_KEY", "sk-test"),
-            ("OPENAI_API_BASE", base.as_str()),
-            ("CALL_CENTER_MODE", "buffer"),
-        ];
-        all.extend(settings);
-        let center = CallCenter::start(relay.ws(), &[], &all);
-        Self { center, relay, pbx: Pbx::new(), server }
-    }
-
-    /// A call that is up, and talked to.
-    fn call(&self, format: u8) -> PbxCall {
-        let before = self.center.count_log("call up");
-        let call = self.pbx.call(self.relay.sip(), Invite { formats: vec![format], ..Invite::default() });
-        assert!(eventually(WAIT, || self.center.count_log("call up") > before));
-        call
-    }
-
-    fn assert_no_files(&self) {
-        for folder in ["convented", "response"] {
-            assert!(self.center.dir().join("output").join(folder).is_dir());
-            let empty = eventually(WAIT, || self.center.output_files(folder).is_empty());
-            assert!(empty, "{:?}", self.center.output_files(folder));
-        }
-    }
+/// A call center that answers buffer by buffer.
+fn buffered(settings: &[(&str, &str)]) -> Talk {
+    let all: Vec<_> = [("CALL_CENTER_MODE", "buffer")].iter().chain(settings).copied().collect();
+    Talk::new(&all)
 }
 
 /// Half a second and more of a tone.

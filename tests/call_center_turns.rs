@@ -5,27 +5,23 @@
 
 mod common;
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
 use audio::file;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use common::call_center::CallCenter;
-use common::pbx::{Invite, Pbx, PbxCall};
-use common::relay::Relay;
-use common::scene;
-use common::{WAIT, eventually};
+use common::talk::{LONG, Talk, expect_heard, heard, turn};
+use common::temp::TempDir;
+use common::{WAIT, eventually, free_ports, scene};
 use testkit::openai::{Reply, Server, Stage};
 use testkit::{tone, voice};
 use tokio_tungstenite::tungstenite::{Message, accept};
 
-/// Enough for a loaded machine.
-const LONG: Duration = Duration::from_secs(15);
-
 #[test]
 fn caller_is_answered_when_he_has_finished_sentence_by_sentence() {
-    let scene = Scene::new(&[("CALL_CENTER_LANGUAGE", "en")]);
+    let scene = Talk::new(&[("CALL_CENTER_LANGUAGE", "en")]);
     let server = &scene.server;
     server.next(Stage::Transcription, Reply::transcript("What time is it?"));
     server.next(Stage::Chat, Reply::chat("It is noon. Have lunch."));
@@ -33,8 +29,8 @@ fn caller_is_answered_when_he_has_finished_sentence_by_sentence() {
     let slow = Reply::pcm(&tone::tone(440.0, 24_000, 2000)).chunks(4800, Duration::from_millis(100));
     server.next(Stage::Speech, slow);
     server.next(Stage::Speech, Reply::pcm(&tone::tone(660.0, 24_000, 1000)));
-    let mut call = scene.call();
-    scene.turn(&mut call);
+    let mut call = scene.call(0);
+    turn(&mut call);
 
     let request = &server.expect(Stage::Transcription, 1, LONG)[0];
     assert_eq!(request.field("language").as_deref(), Some("en"));
@@ -46,13 +42,13 @@ fn caller_is_answered_when_he_has_finished_sentence_by_sentence() {
     let texts: Vec<_> = spoken.iter().map(|request| request.field("input").unwrap()).collect();
     assert_eq!(texts, ["It is noon.", "Have lunch."]);
     assert_eq!(spoken[0].field("response_format").as_deref(), Some("pcm"));
-    assert!(eventually(WAIT, || loud(&call).len() >= 800));
+    assert!(eventually(WAIT, || heard(&call).len() >= 800));
     assert!(spoken[0].at.elapsed() < Duration::from_millis(1500), "heard before the speech is complete");
 
-    assert!(eventually(LONG, || loud(&call).len() >= 23_500), "{} samples", loud(&call).len());
-    let heard = loud(&call);
-    assert!(tone::is_tone(&heard[800..15_200], 8000, 440.0, 1.0), "no gap, no second sentence before");
-    assert!(tone::is_tone(&heard[17_000..23_000], 8000, 660.0, 1.0));
+    assert!(eventually(LONG, || heard(&call).len() >= 23_500), "{} samples", heard(&call).len());
+    let all = heard(&call);
+    assert!(tone::is_tone(&all[800..15_200], 8000, 440.0, 1.0), "no gap, no second sentence before");
+    assert!(tone::is_tone(&all[17_000..23_000], 8000, 660.0, 1.0));
     let line = scene.center.expect_log("turn 1: ");
     for part in ["ms said", "transcript ", "first token ", "first audio ", "first line ", "own share 500 + "]
     {
@@ -61,7 +57,7 @@ fn caller_is_answered_when_he_has_finished_sentence_by_sentence() {
 
     // What was said before is known in the next turn.
     server.next(Stage::Transcription, Reply::transcript("And now?"));
-    scene.turn(&mut call);
+    turn(&mut call);
     let chat = &server.expect(Stage::Chat, 2, LONG)[1];
     assert!(chat.json.contains("It is noon. Have lunch.") && chat.json.contains("And now?"), "{}", chat.json);
     assert!(server.connections() <= 3, "{} connections", server.connections());
@@ -69,13 +65,13 @@ fn caller_is_answered_when_he_has_finished_sentence_by_sentence() {
 
 #[test]
 fn caller_who_interrupts_silences_the_reply_and_only_what_he_heard_counts() {
-    let scene = Scene::new(&[]);
+    let scene = Talk::new(&[]);
     let server = &scene.server;
     server.next(Stage::Chat, Reply::chat("one two three four five six seven eight nine ten."));
     server.next(Stage::Speech, Reply::pcm(&tone::tone(440.0, 24_000, 10_000)));
-    let mut call = scene.call();
-    scene.turn(&mut call);
-    assert!(eventually(LONG, || loud(&call).len() >= 16_000));
+    let mut call = scene.call(0);
+    turn(&mut call);
+    assert!(eventually(LONG, || heard(&call).len() >= 16_000));
 
     let start = Instant::now();
     call.rtp.send_pcm(&[voice::speech(8000, 1000, 2), vec![0; 8000]].concat());
@@ -102,38 +98,87 @@ fn caller_who_interrupts_silences_the_reply_and_only_what_he_heard_counts() {
 
 #[test]
 fn model_that_hangs_up_does_so_behind_its_last_word() {
-    let scene = Scene::new(&[("CALL_CENTER_TOOLS", "hang_up")]);
+    let scene = Talk::new(&[("CALL_CENTER_TOOLS", "hang_up")]);
     scene.server.next(Stage::Chat, Reply::tool("Goodbye.", "hang_up", "{}"));
-    let mut call = scene.call();
-    scene.turn(&mut call);
+    let mut call = scene.call(0);
+    turn(&mut call);
     let chat = &scene.server.expect(Stage::Chat, 1, LONG)[0];
     assert!(chat.json.contains("\"name\":\"hang_up\"") && !chat.json.contains("transfer"), "{}", chat.json);
     scene.center.expect_log("the model uses hang_up");
     call.expect_request("BYE");
-    assert!(loud(&call).len() >= 7500, "all of the second of speech: {}", loud(&call).len());
+    assert!(heard(&call).len() >= 7500, "all of the second of speech: {}", heard(&call).len());
     scene.center.expect_log("call over");
 }
 
 #[test]
 fn service_that_is_down_is_apologized_for() {
-    let scene = Scene::new(&[("CALL_CENTER_APOLOGY", "sorry"), ("LOG_LEVEL", "INFO")]);
+    let scene = Talk::new(&[("CALL_CENTER_APOLOGY", "sorry")]);
     scene.server.next(Stage::Chat, Reply::error(401, "no credit"));
-    let mut call = scene.call();
-    scene.turn(&mut call);
+    let mut call = scene.call(0);
+    turn(&mut call);
     let speech = &scene.server.expect(Stage::Speech, 1, LONG)[0];
     assert_eq!(speech.field("input").as_deref(), Some("sorry"));
     scene.center.expect_log("chat: 401 no credit");
-    assert!(eventually(LONG, || loud(&call).len() >= 7500));
+    let before = expect_heard(&call, 7500).len();
 
-    // Without a voice, too: tones, and the call goes on.
+    // Without a voice it comes from our own recording in the callers' language, 2.6 seconds; and the call goes on.
     scene.server.next(Stage::Transcription, Reply::error(400, "x"));
     scene.server.next(Stage::Speech, Reply::error(400, "x"));
-    let before = loud(&call).len();
-    scene.turn(&mut call);
-    assert!(eventually(LONG, || loud(&call).len() >= before + 7000));
+    turn(&mut call);
+    let recorded = &expect_heard(&call, before + 14_000)[before..];
+    assert!(tone::dominant_frequency(recorded, 8000) != Some(440.0) && tone::rms(recorded) > 1000.0);
     scene.server.next(Stage::Chat, Reply::chat("Well again."));
-    scene.turn(&mut call);
-    scene.server.expect(Stage::Speech, 3, LONG);
+    turn(&mut call);
+    let speech = &scene.server.expect(Stage::Speech, 3, LONG)[2];
+    assert_eq!(speech.field("input").as_deref(), Some("Well again."));
+}
+
+#[test]
+fn recorded_apology_is_heard_when_no_service_is_there_at_all() {
+    let files = TempDir::new("apology");
+    let file = files.write("sorry.wav", scene::wav(16_000, 2, &tone::tone(700.0, 16_000, 2000)));
+    let nobody = format!("http://127.0.0.1:{}/v1", free_ports(1));
+    let settings =
+        [("OPENAI_API_BASE", nobody.as_str()), ("CALL_CENTER_APOLOGY_FILE", file.to_str().unwrap())];
+    let scene = Talk::new(&settings);
+    let mut call = scene.call(0);
+    turn(&mut call);
+    // Two channels at 16 kHz: half a second of them is one second, and the tone an octave higher.
+    let heard = expect_heard(&call, 7500);
+    assert!(
+        tone::is_tone(&heard[800..7200], 8000, 1400.0, 1.0),
+        "{:?}",
+        tone::dominant_frequency(&heard, 8000)
+    );
+    scene.center.expect_log("speech to text: connection: ");
+    assert!(scene.server.requests().is_empty());
+}
+
+#[test]
+fn recording_that_cannot_be_played_ends_the_program_at_its_start() {
+    let files = TempDir::new("apology");
+    let file = files.write("sorry.wav", "no audio");
+    let settings = [("OPENAI_API_KEY", "k"), ("CALL_CENTER_APOLOGY_FILE", file.to_str().unwrap())];
+    let mut center = CallCenter::launch(SocketAddr::from(([127, 0, 0, 1], 9)), &[], &settings);
+    assert_eq!(center.wait_exit().code(), Some(1));
+    let problem = format!("cannot play {} (CALL_CENTER_APOLOGY_FILE): unknown audio format", file.display());
+    assert!(center.log().contains(&problem), "{:?}", center.log());
+}
+
+#[test]
+fn end_of_a_turn_is_a_setting() {
+    for (ms, at_least) in [("100", 0), ("1500", 1200)] {
+        let scene = Talk::new(&[("CALL_CENTER_END_OF_TURN_MS", ms)]);
+        let mut call = scene.call(0);
+        call.rtp.send_pcm(&[vec![0; 4000], voice::speech(8000, 1500, 1)].concat());
+        let last_word = Instant::now();
+        call.rtp.send_pcm(&[0; 8 * 2000]);
+        let first = &scene.server.expect(Stage::Transcription, 1, LONG)[0];
+        // The words may end in a pause of their own.
+        let waited = first.at.saturating_duration_since(last_word).as_millis();
+        assert!(waited >= at_least, "{waited} of {ms} ms");
+        scene.center.expect_log(&format!("own share {ms} + "));
+    }
 }
 
 #[test]
@@ -162,39 +207,4 @@ fn older_relay_is_served_buffer_by_buffer() {
     let answer = relay.join().unwrap();
     let pcm = STANDARD.decode(answer.strip_prefix("RTP:a@h##").unwrap()).unwrap();
     assert_eq!(pcm.len(), 16_000, "a second of 8 kHz");
-}
-
-/// Relay, call center and services.
-struct Scene {
-    center: CallCenter,
-    relay: Relay,
-    pbx: Pbx,
-    server: Server,
-}
-
-impl Scene {
-    fn new(settings: &[(&str, &str)]) -> Self {
-        let (server, relay) = (Server::start(), Relay::start(&[]));
-        let base = server.base_url();
-        let mut all = vec![("OPENAI_API_KEY", "sk-test"), ("OPENAI_API_BASE", base.as_str())];
-        all.extend(settings);
-        let center = CallCenter::start(relay.ws(), &[], &all);
-        Self { center, relay, pbx: Pbx::new(), server }
-    }
-
-    /// A call that is up, and talked to.
-    fn call(&self) -> PbxCall {
-        let call = self.pbx.call(self.relay.sip(), Invite { formats: vec![0], ..Invite::default() });
-        self.center.expect_log("call up");
-        call
-    }
-
-    /// The caller says something for a second and a half, and then nothing.
-    fn turn(&self, call: &mut PbxCall) {
-        call.rtp.send_pcm(&[vec![0; 4000], voice::speech(8000, 1500, 1), vec![0; 8000]].concat());
-    }
-}
-
-fn loud(call: &PbxCall) -> Vec<i16> {
-    scene::loud(&call.rtp.arrivals(), 0)
 }

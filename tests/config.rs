@@ -164,12 +164,22 @@ const CASES: &[Case] = &[
     ("CALL_CENTER_MODE", "realtime", &[], |c| c.call_center.mode == ConversationMode::Realtime),
     ("CALL_CENTER_MODE", "buffer", &[], |c| c.call_center.mode == ConversationMode::Buffer),
     ("CALL_CENTER_TOOLS", "hang_up, transfer", &[], |c| c.call_center.tools == ["hang_up", "transfer"]),
+    ("CALL_CENTER_END_OF_TURN_MS", "300", &[], |c| c.call_center.end_of_turn == Duration::from_millis(300)),
     ("CALL_CENTER_SILENCE_SECONDS", "0", &[], |c| c.call_center.silence.is_none()),
     ("CALL_CENTER_SILENCE_PROMPT", "hello?", &[], |c| {
         c.call_center.silence_prompt.as_deref() == Some("hello?")
     }),
     ("CALL_CENTER_FAREWELL", "bye", &[], |c| c.call_center.farewell.as_deref() == Some("bye")),
     ("CALL_CENTER_APOLOGY", "sorry", &[], |c| c.call_center.apology.as_deref() == Some("sorry")),
+    ("CALL_CENTER_APOLOGY_FILE", "/srv/sorry.wav", &[], |c| {
+        c.call_center.apology_file.as_deref() == Some(Path::new("/srv/sorry.wav"))
+    }),
+    ("CALL_CENTER_SERVICE_TIMEOUT", "2.5", &[], |c| {
+        c.call_center.service_timeout == Duration::from_millis(2500)
+    }),
+    ("CALL_CENTER_METRICS_ADDR", "9100", &[], |c| {
+        c.call_center.metrics.is_some_and(|address| address.to_string() == "127.0.0.1:9100")
+    }),
     ("CALL_CENTER_BUFFER_SIZE", "50", &[], |c| c.call_center.buffer_size == 50),
     ("CALL_CENTER_LANGUAGE", "en", &[], |c| c.call_center.language == "en"),
     ("CALL_CENTER_SYSTEM_PROMPT", "be brief", &[], |c| c.call_center.system_prompt == "be brief"),
@@ -627,6 +637,10 @@ fn call_center_finds_the_relay_by_the_relays_own_settings() {
         ("CALL_CENTER_TOOLS", "hang_up,shell"),
         ("CALL_CENTER_TTS_SPEED", "4.01"),
         ("CALL_CENTER_BUFFER_SIZE", "4"),
+        ("CALL_CENTER_END_OF_TURN_MS", "99"),
+        ("CALL_CENTER_END_OF_TURN_MS", "5001"),
+        ("CALL_CENTER_SERVICE_TIMEOUT", "0"),
+        ("CALL_CENTER_METRICS_ADDR", "localhost:9100"),
     ] {
         let errors = Setup::new().env(&[(name, wrong)]).errors();
         assert!(errors.starts_with(&format!("{name}={wrong} (environment): expected ")), "{errors}");

@@ -21,6 +21,8 @@ use testkit::tone;
 
 const PACKAGES: &[&str] = &["pipecat-ai[websocket]==1.14.0", "uvicorn", "websockets"];
 
+const ACCOUNT: &str = "AC11111111111111111111111111111111";
+
 #[test]
 fn pipecat_bot_says_back_what_it_hears_and_hangs_up() {
     let Some(mut scene) = Scene::start() else { return };
@@ -58,6 +60,18 @@ fn pipecat_bot_hears_that_the_caller_has_hung_up() {
     scene.bot.expect_output("call over", WAIT);
 }
 
+#[test]
+fn pipecat_bot_hangs_up_by_its_request_to_the_rest_api() {
+    let Some(mut scene) = Scene::with_rest_api() else { return };
+    let mut call = scene.call();
+    scene.bot.expect_output("call twilio {", WAIT);
+    press(&mut call, 11);
+    scene.bot.expect_output("digit #", WAIT);
+    call.expect_bye();
+    scene.bot.expect_output("Successfully terminated Twilio call CA", WAIT);
+    scene.bot.expect_output("call over", WAIT);
+}
+
 /// A bot, a relay that connects its calls to it, and a telephone system.
 struct Scene {
     bot: Process,
@@ -68,18 +82,35 @@ struct Scene {
 
 impl Scene {
     fn start() -> Option<Self> {
+        Self::new(false)
+    }
+
+    /// The bot knows the account's token, and the relay in Twilio's place.
+    fn with_rest_api() -> Option<Self> {
+        Self::new(true)
+    }
+
+    fn new(rest_api: bool) -> Option<Self> {
         let python = python::with_packages(PACKAGES)?;
         let dir = TempDir::new("pipecat");
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let (pbx, url) = (Pbx::new(), format!("ws://127.0.0.1:{port}/ws"));
+        let account = [("TWILIO_ACCOUNT_SID", ACCOUNT), ("TWILIO_AUTH_TOKEN", "s3cret")];
+        let settings = [("AGENT_STREAM_URL", url.as_str()), ("AGENT_STREAM_PARAMETERS", "tenant=7")];
+        let settings = settings.into_iter().chain(account.into_iter().filter(|_| rest_api));
+        let relay = scene::start(&pbx, &settings.collect::<Vec<_>>());
+
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/pipecat_bot.py");
-        let arguments = [script.to_str().unwrap(), &port.to_string()];
-        let mut bot = Process::start("pipecat_bot", &python, dir.path(), &arguments);
+        let rest = if rest_api { format!("http://{}", relay.ws()) } else { String::new() };
+        // Through the shell, which sets the environment.
+        let command = format!(
+            "TWILIO_ACCOUNT_SID={ACCOUNT} TWILIO_AUTH_TOKEN=s3cret exec {} {} {port} {rest}",
+            python.display(),
+            script.display()
+        );
+        let mut bot = Process::start("pipecat_bot", Path::new("/bin/sh"), dir.path(), &["-c", &command]);
         // It imports a great deal.
         bot.expect_output("Uvicorn running", Duration::from_secs(60));
-        let pbx = Pbx::new();
-        let url = format!("ws://127.0.0.1:{port}/ws");
-        let settings = [("AGENT_STREAM_URL", url.as_str()), ("AGENT_STREAM_PARAMETERS", "tenant=7")];
-        let relay = scene::start(&pbx, &settings);
         Some(Self { bot, relay, pbx, _dir: dir })
     }
 

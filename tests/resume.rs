@@ -140,6 +140,23 @@ fn second_connection_takes_a_live_session_over() {
 }
 
 #[test]
+fn count_of_messages_goes_on_where_the_session_is_gone() {
+    let relay = Relay::start(&[]);
+    let pbx = Pbx::new();
+    // Of a session that an earlier relay had.
+    let mut first = WsClient::connect(relay.ws(), "mode=multi&session=s&received=700");
+    let mut call = pbx.call(relay.sip(), Invite::default());
+    first.expect("RING_ANS:");
+    first.expect("CALL_ANS:");
+    drop(first);
+    // The second of the two never arrived.
+    let mut second = WsClient::connect(relay.ws(), "mode=multi&session=s&received=701");
+    second.expect("CALL_ANS:");
+    call.bye();
+    second.expect("BYE:");
+}
+
+#[test]
 fn session_needs_multi_mode_and_a_plain_name() {
     let relay = Relay::start(&[]);
     for query in ["session=s", "mode=hex&session=s", "mode=multi&session=", "mode=multi&session=a%20b"] {

@@ -1,6 +1,6 @@
-//! Audio formats: what a call can speak on the wire, and 20 ms of linear PCM.
+//! Audio formats: what a call can speak on the wire, and linear PCM as it travels.
 //!
-//! In: names and payload types. Out: rates, frame sizes, `PcmFrame`. It encodes nothing (that is `helper/audio`).
+//! In: names, payload types, bytes. Out: rates, frame sizes, samples. It encodes nothing (that is `helper/audio`).
 
 use std::fmt;
 use std::str::FromStr;
@@ -100,14 +100,6 @@ pub enum AudioError {
     /// Not a rate of [`SampleRate`].
     #[error("unknown rate {0:?}, expected 8000, 16000, 24000 or 48000")]
     UnknownRate(String),
-    /// The PCM is not a whole frame.
-    #[error("{got} samples, a frame has {want}")]
-    FrameLength {
-        /// Samples given.
-        got: usize,
-        /// Samples of 20 ms at that rate.
-        want: usize,
-    },
 }
 
 impl FromStr for Codec {
@@ -188,59 +180,14 @@ impl FromStr for SampleRate {
     }
 }
 
-/// 20 ms of mono 16-bit linear PCM: exactly [`SampleRate::frame_samples`] samples.
-#[derive(Clone, PartialEq, Eq)]
-pub struct PcmFrame {
-    rate: SampleRate,
-    samples: Vec<i16>,
+/// The samples of linear PCM as it travels: signed 16 bit, little-endian. An odd last byte is no sample.
+pub fn samples(pcm: &[u8]) -> impl ExactSizeIterator<Item = i16> {
+    pcm.as_chunks().0.iter().map(|pair| i16::from_le_bytes(*pair))
 }
 
-impl PcmFrame {
-    /// Takes 20 ms of samples.
-    ///
-    /// # Errors
-    /// [`AudioError::FrameLength`] when `samples` is not 20 ms at `rate`.
-    pub fn new(rate: SampleRate, samples: Vec<i16>) -> Result<PcmFrame, AudioError> {
-        let (got, want) = (samples.len(), rate.frame_samples());
-        if got == want { Ok(PcmFrame { rate, samples }) } else { Err(AudioError::FrameLength { got, want }) }
-    }
-
-    /// 20 ms of silence.
-    pub fn silence(rate: SampleRate) -> PcmFrame {
-        PcmFrame { rate, samples: vec![0; rate.frame_samples()] }
-    }
-
-    /// The frame's rate.
-    pub fn rate(&self) -> SampleRate {
-        self.rate
-    }
-
-    /// The samples.
-    pub fn samples(&self) -> &[i16] {
-        &self.samples
-    }
-
-    /// The samples, to be written in place.
-    pub fn samples_mut(&mut self) -> &mut [i16] {
-        &mut self.samples
-    }
-
-    /// Gives the samples back, so that the buffer can be reused.
-    pub fn into_samples(self) -> Vec<i16> {
-        self.samples
-    }
-
-    /// Appends the samples as little-endian bytes, the order of the text protocol.
-    pub fn write_le(&self, out: &mut Vec<u8>) {
-        out.reserve(self.samples.len() * 2);
-        out.extend(self.samples.iter().flat_map(|s| s.to_le_bytes()));
-    }
-}
-
-impl fmt::Debug for PcmFrame {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PcmFrame({} Hz, {} samples)", self.rate, self.samples.len())
-    }
+/// Samples as they travel: signed 16 bit, little-endian.
+pub fn le_bytes(samples: &[i16]) -> impl Iterator<Item = u8> {
+    samples.iter().flat_map(|sample| sample.to_le_bytes())
 }
 
 #[cfg(test)]
@@ -280,26 +227,16 @@ mod tests {
             assert_eq!(rate.to_string(), text);
             assert_eq!(rate.frame_samples(), samples);
             assert_eq!(rate.duration(samples as u64), FRAME);
-            assert_eq!(PcmFrame::silence(rate).samples().len(), samples);
         }
         assert!("44100".parse::<SampleRate>().is_err());
         assert_eq!(SampleRate::Hz8000.duration(u64::MAX).as_secs(), u64::MAX / 8000);
     }
 
     #[test]
-    fn partial_frame_is_refused() {
-        let error = PcmFrame::new(SampleRate::Hz8000, vec![0; 159]).unwrap_err();
-        assert_eq!(error.to_string(), "159 samples, a frame has 160");
-    }
-
-    #[test]
-    fn frame_is_written_little_endian() {
-        let mut frame = PcmFrame::silence(SampleRate::Hz8000);
-        frame.samples_mut()[0] = 0x1234;
-        frame.samples_mut()[1] = -2;
-        let mut bytes = Vec::new();
-        frame.write_le(&mut bytes);
-        assert_eq!(bytes.len(), 320);
-        assert_eq!(bytes[..4], [0x34, 0x12, 0xfe, 0xff]);
+    fn pcm_travels_little_endian() {
+        let bytes: Vec<u8> = le_bytes(&[0x1234, -2]).collect();
+        assert_eq!(bytes, [0x34, 0x12, 0xfe, 0xff]);
+        assert_eq!(samples(&bytes).collect::<Vec<_>>(), [0x1234, -2]);
+        assert_eq!(samples(&bytes[..3]).collect::<Vec<_>>(), [0x1234]);
     }
 }

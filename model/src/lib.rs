@@ -15,7 +15,7 @@ pub mod id;
 pub mod mode;
 mod text;
 
-pub use audio::{Codec, FRAME, FRAME_MS, PcmFrame, SampleRate};
+pub use audio::{Codec, FRAME, FRAME_MS, SampleRate};
 pub use call::{CallStatus, Direction, EndLabel, EndReason, Party};
 pub use command::{AgentPayload, Command, CommandError};
 pub use event::{Event, EventError};

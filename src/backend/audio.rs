@@ -4,6 +4,7 @@ use std::{fmt, pin::Pin};
 
 use bytes::Bytes;
 use futures_core::Stream;
+use model::audio::{le_bytes, samples};
 
 /// 20 ms of a caller, as it was decoded.
 ///
@@ -33,7 +34,7 @@ pub struct AudioFrame {
 impl AudioFrame {
     /// The samples as numbers.
     pub fn samples(&self) -> impl Iterator<Item = i16> {
-        self.data.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]]))
+        samples(&self.data)
     }
 }
 
@@ -106,7 +107,7 @@ impl From<&[u8]> for OutboundAudio {
 impl From<&[i16]> for OutboundAudio {
     /// Samples as numbers.
     fn from(samples: &[i16]) -> Self {
-        Self::Bytes(samples.iter().flat_map(|sample| sample.to_le_bytes()).collect())
+        Self::Bytes(le_bytes(samples).collect())
     }
 }
 

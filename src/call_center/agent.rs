@@ -12,7 +12,7 @@ use std::{
 use audio::speech::{SpeechConfig, SpeechDetector, SpeechEvent};
 use bytes::Bytes;
 use model::{
-    audio::SampleRate,
+    audio::{SampleRate, le_bytes},
     command::{AgentPayload, Command},
     event::Event,
     id::CallId,
@@ -21,7 +21,9 @@ use model::{
 use super::{
     realtime::{ClientEvent, LinkId, LinkNews},
     speech::{ChatMessage, Tool, ToolCall},
+    turn::TurnTimes,
 };
+use crate::metrics::Apology;
 
 /// The number of a job, given by the agent that wants it; unique within a call.
 pub type JobId = u64;
@@ -62,6 +64,12 @@ pub enum Output {
     Note(String),
     /// The same where something is wrong.
     Trouble(String),
+    /// A turn is being answered: its first audio has just been said.
+    Answered(TurnTimes),
+    /// The caller interrupted an answer.
+    Interrupted,
+    /// The caller is told that a service is down.
+    Apologized(Apology),
 }
 
 /// Work for a service, which takes its time.
@@ -191,8 +199,8 @@ impl Agent for Parrot {
 
 /// `pcm` (8 kHz) as a command.
 pub(super) fn speak(call: &CallId, pcm: &[i16]) -> Output {
-    let bytes: Vec<u8> = pcm.iter().flat_map(|sample| sample.to_le_bytes()).collect();
-    Output::Say(Command::Rtp { call: Some(call.clone()), audio: AgentPayload::Pcm(bytes.into()) })
+    let bytes = le_bytes(pcm).collect();
+    Output::Say(Command::Rtp { call: Some(call.clone()), audio: AgentPayload::Pcm(bytes) })
 }
 
 /// Cuts what a caller says into turns: from a little before the first word to the last one.

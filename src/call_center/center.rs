@@ -4,27 +4,32 @@
 //! the call's [`Agent`].
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     rc::Rc,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use actix::{Actor, AsyncContext, Context, Handler, Recipient, SpawnHandle};
-use model::{event::Event, id::CallId};
+use model::{command::Command, event::Event, id::CallId};
 use tokio::task::AbortHandle;
 use tracing::{debug, error, info, warn};
 
 use super::{
-    agent::{Agent, Input, JobId, News, Output},
+    agent::{Agent, Input, Job, JobId, News, Output},
     desk::{Desk, JobReport},
     message::{CallerAudio, Heard, JobNews, Line, LinkOrder, LinkReport, Say, Signal},
     realtime::{ClientEvent, LinkId, LinkNews, link::LinkOwner},
+    turn::TurnTimes,
 };
+use crate::metrics::{CallCenterMetrics, Present, TurnStage};
 
 /// The actor.
 pub struct CallCenter {
     desk: Rc<Desk>,
     relay: Recipient<Say>,
+    metrics: Arc<CallCenterMetrics>,
     multi: bool,
     calls: HashMap<CallId, Call>,
     /// The numbers that calls were placed to, and since when that is known.
@@ -41,6 +46,11 @@ struct Call {
     links: HashMap<LinkId, Recipient<LinkOrder>>,
     alarm: Option<(Instant, SpawnHandle)>,
     heard: Instant,
+    /// How long answers of services to this turn have waited here.
+    own: Duration,
+    _present: Present,
+    /// TRANSFER was said, and nothing final is known of it.
+    transferring: bool,
 }
 
 impl Drop for Call {
@@ -52,9 +62,9 @@ impl Drop for Call {
 
 impl CallCenter {
     /// `relay`: who sends commands.
-    pub fn new(desk: Rc<Desk>, relay: Recipient<Say>) -> Self {
+    pub fn new(desk: Rc<Desk>, relay: Recipient<Say>, metrics: Arc<CallCenterMetrics>) -> Self {
         let (calls, called) = (HashMap::new(), HashMap::new());
-        Self { desk, relay, multi: false, calls, called, generation: 0 }
+        Self { desk, relay, metrics, multi: false, calls, called, generation: 0 }
     }
 
     fn begin(&mut self, id: &CallId) {
@@ -67,8 +77,18 @@ impl CallCenter {
         let agent = desk.agent(id, self.multi);
         let (generation, heard) = (self.generation, Instant::now());
         info!(call_id = %id, "call up");
-        let (jobs, links) = (HashMap::new(), HashMap::new());
-        let call = Call { desk, agent, generation, jobs, links, alarm: None, heard };
+        let call = Call {
+            desk,
+            agent,
+            generation,
+            jobs: HashMap::new(),
+            links: HashMap::new(),
+            alarm: None,
+            heard,
+            transferring: false,
+            own: Duration::ZERO,
+            _present: self.metrics.begin(),
+        };
         self.calls.insert(id.clone(), call);
     }
 
@@ -76,6 +96,13 @@ impl CallCenter {
         self.called.remove(id);
         if self.calls.remove(id).is_some() {
             info!(call_id = %id, why, "call over");
+        }
+    }
+
+    /// Has the relay say something about every call that it still has, one that is on hold and silent included.
+    fn ask_after_calls(&self) {
+        for call in self.calls.keys().cloned() {
+            self.relay.do_send(Say(Command::Mark { call, name: STILL_THERE.to_owned() }));
         }
     }
 
@@ -91,9 +118,18 @@ impl CallCenter {
         call.agent.handle(Instant::now(), input);
         while let Some(output) = call.agent.poll() {
             match output {
-                Output::Say(command) => self.relay.do_send(Say(command)),
+                Output::Say(command) => {
+                    call.transferring |= matches!(command, Command::Transfer { .. });
+                    self.relay.do_send(Say(command));
+                }
                 Output::Note(text) => info!(call_id = %id, "{text}"),
                 Output::Trouble(text) => error!(call_id = %id, "{text}"),
+                Output::Answered(times) => {
+                    info!(call_id = %id, "{}", times.line(call.own));
+                    measure(&self.metrics, &times, call.own);
+                }
+                Output::Interrupted => self.metrics.interrupted(),
+                Output::Apologized(how) => self.metrics.apologized(how),
                 Output::Open(link) => {
                     let owner = LinkOwner { call: id.clone(), generation: call.generation, link };
                     if let Some(orders) = call.desk.open_link(owner, ctx.address().recipient()) {
@@ -112,16 +148,33 @@ impl CallCenter {
                     }
                 }
                 Output::Start(job, work) => {
+                    if matches!(work, Job::Transcribe { .. }) {
+                        call.own = Duration::ZERO;
+                    }
                     let (call_id, generation) = (id.clone(), call.generation);
                     let to = ctx.address();
                     let report: JobReport = Box::new(move |news| {
-                        to.do_send(JobNews { call: call_id.clone(), generation, job, news });
+                        let (call, at) = (call_id.clone(), Instant::now());
+                        to.do_send(JobNews { call, generation, job, news, at });
                     });
                     call.jobs.insert(job, call.desk.start(work, report));
                 }
             }
         }
         call.set_alarm(id, ctx);
+    }
+}
+
+impl CallCenter {
+    /// A transfer was refused before it was tried. The relay does not say of which call: of the one that there is, unless there
+    /// are several.
+    fn transfer_refused(&mut self, status: u16, text: &str, ctx: &mut Context<Self>) {
+        let mut asked = self.calls.iter_mut().filter(|(_, call)| call.transferring);
+        let (Some((id, call)), None) = (asked.next(), asked.next()) else { return };
+        call.transferring = false;
+        let call = id.clone();
+        let event = Event::Transfer { call: call.clone(), status, reason: Cow::Owned(text.to_owned()) };
+        self.input(&call, Input::Event(&event), ctx);
     }
 }
 
@@ -174,11 +227,13 @@ impl Handler<Line> for CallCenter {
     type Result = ();
 
     fn handle(&mut self, line: Line, ctx: &mut Self::Context) {
-        // Calls outlive a lost connection: the relay tells the next one what became of them. One that was started anew knows
-        // of none.
+        // Calls outlive a lost connection: the next one goes on with the session. A relay that was started anew knows of none.
         if let Line::Up { multi } = line {
             self.multi = multi;
             let up = Instant::now();
+            if multi {
+                self.ask_after_calls();
+            }
             ctx.run_later(REAPPEAR, move |this, _| {
                 this.end_unheard("it did not come back with the connection", |heard| heard < up);
             });
@@ -197,12 +252,18 @@ impl Handler<Signal> for CallCenter {
                 self.called.insert(call.clone(), (Instant::now(), number.clone()));
             }
             Event::Bye { call } | Event::RingIgnore { call } => self.end(call, event.verb()),
-            Event::Error { status, text, verb } => warn!(status, %verb, "the relay refused: {text}"),
+            Event::Error { status, text, verb } => {
+                warn!(status, %verb, "the relay refused: {text}");
+                if verb == "TRANSFER" {
+                    self.transfer_refused(*status, text, ctx);
+                }
+            }
             _ => {}
         }
         if let Some(id) = call_of(&event).cloned() {
             if let Some(call) = self.calls.get_mut(&id) {
                 call.heard = Instant::now();
+                call.transferring &= !matches!(event, Event::Transfer { status, .. } if status >= 200);
             }
             self.input(&id, Input::Event(&event), ctx);
         }
@@ -231,7 +292,8 @@ impl Handler<CallerAudio> for CallCenter {
 impl Handler<JobNews> for CallCenter {
     type Result = ();
 
-    fn handle(&mut self, JobNews { call: id, generation, job, news }: JobNews, ctx: &mut Self::Context) {
+    fn handle(&mut self, message: JobNews, ctx: &mut Self::Context) {
+        let JobNews { call: id, generation, job, news, at } = message;
         let Some(call) = self.calls.get_mut(&id).filter(|call| call.generation == generation) else { return };
         // A job that was stopped may have had its last word under way.
         if !call.jobs.contains_key(&job) {
@@ -240,6 +302,7 @@ impl Handler<JobNews> for CallCenter {
         if news.is_last() {
             call.jobs.remove(&job);
         }
+        call.own += at.elapsed();
         if let News::Failed(why) = &news {
             error!(call_id = %id, "{why}");
         }
@@ -265,6 +328,16 @@ impl Handler<LinkReport> for CallCenter {
     }
 }
 
+/// Puts down how long the stages of a turn took.
+fn measure(metrics: &CallCenterMetrics, times: &TurnTimes, own: Duration) {
+    metrics.answered();
+    times.stages().for_each(|(stage, time)| metrics.took(stage, time));
+    // Only what was transcribed is followed from its start.
+    if times.is_spoken() {
+        metrics.took(TurnStage::Own, own);
+    }
+}
+
 /// The call that an event is about.
 fn call_of(event: &Event) -> Option<&CallId> {
     match event {
@@ -284,7 +357,9 @@ fn call_of(event: &Event) -> Option<&CallId> {
 const MAILBOX: usize = 4096;
 const MOST_CALLS: usize = 10_000;
 /// Time after a connection was made in which something must be heard of a call.
-const REAPPEAR: Duration = Duration::from_secs(30);
+const REAPPEAR: Duration = Duration::from_secs(10);
+/// The mark by which the relay is asked whether it still has a call.
+const STILL_THERE: &str = "still-there";
 const LOOK_AROUND: Duration = Duration::from_secs(60);
 /// Far longer than a relay keeps a call without audio.
 const FORGOTTEN: Duration = Duration::from_secs(3600);

@@ -5,8 +5,15 @@
 //! ```text
 //! connecting ──handshake──▶ up ──closed, silent, stuck──▶ waiting (1, 2, 4 .. 30 s) ──▶ connecting
 //! ```
+//!
+//! All connections are one session of the relay (docs/protocol.md, "Resuming a session"): it keeps what happens meanwhile,
+//! and what is to be said meanwhile is kept here.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, SpawnHandle, StreamHandler, fut,
@@ -40,7 +47,7 @@ use super::{
     message::{CallerAudio, Line, Say, Signal},
     wire::{Incoming, Wire},
 };
-use crate::{config::Secret, relay::SUBPROTOCOL};
+use crate::{config::Secret, metrics::CallCenterMetrics, relay::SUBPROTOCOL};
 
 /// Where the relay is, and how to treat the connection.
 #[derive(Debug, Clone)]
@@ -53,6 +60,8 @@ pub struct ClientSettings {
     pub reconnect: bool,
     /// What RTP messages hold, both directions; as raw bytes unless it is PCM.
     pub codec: AgentCodec,
+    /// The name of the session, which nobody else knows.
+    pub session: String,
 }
 
 /// Who hears what the relay says.
@@ -70,9 +79,14 @@ pub struct Audience {
 pub struct WsClient {
     settings: ClientSettings,
     audience: Audience,
+    metrics: Arc<CallCenterMetrics>,
     ended: Option<oneshot::Sender<()>>,
     connection: Option<Connection>,
     back_off: Duration,
+    /// Messages of the session that were received, over all connections.
+    received: u64,
+    /// What is to be said while there is no connection.
+    kept: VecDeque<(Instant, Message)>,
     lost_audio: u64,
 }
 
@@ -88,13 +102,27 @@ struct Connection {
 
 impl WsClient {
     /// A client that connects when it is started. `ended` fires when it has given up.
-    pub fn new(settings: ClientSettings, audience: Audience, ended: oneshot::Sender<()>) -> Self {
-        let back_off = FIRST_BACK_OFF;
-        Self { settings, audience, ended: Some(ended), connection: None, back_off, lost_audio: 0 }
+    pub fn new(
+        settings: ClientSettings,
+        audience: Audience,
+        metrics: Arc<CallCenterMetrics>,
+        ended: oneshot::Sender<()>,
+    ) -> Self {
+        Self {
+            settings,
+            audience,
+            metrics,
+            ended: Some(ended),
+            connection: None,
+            back_off: FIRST_BACK_OFF,
+            received: 0,
+            kept: VecDeque::new(),
+            lost_audio: 0,
+        }
     }
 
     fn connect(&mut self, ctx: &mut Context<Self>) {
-        let attempt = fut::wrap_future(connect(self.settings.clone()));
+        let attempt = fut::wrap_future(connect(self.settings.clone(), self.received));
         ctx.spawn(attempt.map(|outcome, this: &mut Self, ctx| match outcome {
             Ok((socket, multi)) => this.connected(socket, multi, ctx),
             Err(error) => {
@@ -111,14 +139,22 @@ impl WsClient {
         let reader = ctx.add_stream(stream);
         let writer = ctx.spawn(fut::wrap_future(write(sink, queue)).map(|_, _: &mut Self, _| ()));
         self.back_off = FIRST_BACK_OFF;
+        self.metrics.connected.set(1);
+        self.metrics.connections.inc();
         self.audience.line.do_send(Line::Up { multi });
         let wire = Wire::new(multi).with_codec(self.settings.codec);
         self.connection = Some(Connection { wire, outbox, reader, writer, heard: Instant::now() });
+        for (since, message) in std::mem::take(&mut self.kept) {
+            if since.elapsed() < WORTH_SAYING {
+                self.send(message, ctx);
+            }
+        }
     }
 
     fn lost(&mut self, why: &str, ctx: &mut Context<Self>) {
         let Some(connection) = self.connection.take() else { return };
         warn!(why, "connection to the relay lost");
+        self.metrics.connected.set(0);
         ctx.cancel_future(connection.reader);
         ctx.cancel_future(connection.writer);
         self.audience.line.do_send(Line::Down);
@@ -148,6 +184,7 @@ impl WsClient {
             Ok(Incoming::Audio(call, audio)) => {
                 if self.audience.audio.try_send(CallerAudio { call, audio }).is_err() {
                     self.lost_audio += 1;
+                    self.metrics.dropped_audio.inc();
                     if self.lost_audio.is_power_of_two() {
                         warn!(count = self.lost_audio, "too busy, audio of callers dropped");
                     }
@@ -159,9 +196,17 @@ impl WsClient {
     }
 
     fn send(&mut self, message: Message, ctx: &mut Context<Self>) {
-        let Some(connection) = &self.connection else { return };
+        let Some(connection) = &self.connection else { return self.keep(message) };
         if connection.outbox.try_send(message).is_err() {
             self.lost("the relay does not read", ctx);
+        }
+    }
+
+    /// Keeps what cannot be said yet; the latest, where it is too much.
+    fn keep(&mut self, message: Message) {
+        self.kept.push_back((Instant::now(), message));
+        if self.kept.len() > MOST_KEPT {
+            self.kept.pop_front();
         }
     }
 
@@ -197,6 +242,9 @@ impl StreamHandler<Result<Message, tungstenite::Error>> for WsClient {
         if let Some(connection) = &mut self.connection {
             connection.heard = Instant::now();
         }
+        if matches!(message, Ok(Message::Text(_) | Message::Binary(_))) {
+            self.received += 1;
+        }
         match message {
             Ok(Message::Text(line)) => self.read(|wire| wire.read(Utf8Bytes::as_str(&line))),
             Ok(Message::Binary(message)) => self.read(|wire| wire.read_binary(message)),
@@ -225,10 +273,10 @@ fn message(command: &Command) -> Message {
 }
 
 /// Connects with multi mode asked for; `false` when the relay knows no such thing.
-async fn connect(settings: ClientSettings) -> Result<(Socket, bool), ConnectError> {
-    match open(&settings, true).await {
+async fn connect(settings: ClientSettings, received: u64) -> Result<(Socket, bool), ConnectError> {
+    match open(&settings, Some(received)).await {
         Err(ConnectError::WebSocket(error)) if is_about_the_subprotocol(&error) => {
-            open(&settings, false).await.map(|socket| (socket, false))
+            open(&settings, None).await.map(|socket| (socket, false))
         }
         outcome => outcome.map(|socket| (socket, true)),
     }
@@ -238,13 +286,17 @@ fn is_about_the_subprotocol(error: &tungstenite::Error) -> bool {
     matches!(error, tungstenite::Error::Protocol(ProtocolError::SecWebSocketSubProtocolError(_)))
 }
 
-async fn open(settings: &ClientSettings, multi: bool) -> Result<Socket, ConnectError> {
-    let form = match settings.codec {
-        AgentCodec::Pcm => String::new(),
-        codec => format!("&codec={codec}&frames=binary"),
-    };
-    let mut request = format!("{}/?mode=multi{form}", settings.url).into_client_request()?;
-    if multi {
+/// `received`: how many messages of the session were received; `None`: without multi mode, and so without a session.
+async fn open(settings: &ClientSettings, received: Option<u64>) -> Result<Socket, ConnectError> {
+    let mut url = format!("{}/?mode=multi", settings.url);
+    if settings.codec != AgentCodec::Pcm {
+        url.push_str(&format!("&codec={}&frames=binary", settings.codec));
+    }
+    if let Some(received) = received {
+        url.push_str(&format!("&session={}&received={received}", settings.session));
+    }
+    let mut request = url.into_client_request()?;
+    if received.is_some() {
         let name = HeaderValue::from_static(SUBPROTOCOL);
         request.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, name);
     }
@@ -290,9 +342,13 @@ async fn write(mut sink: SplitSink<Socket, Message>, mut queue: mpsc::Receiver<M
 const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
 const LAST_BACK_OFF: Duration = Duration::from_secs(30);
 const HANDSHAKE: Duration = Duration::from_secs(10);
-const PING: Duration = Duration::from_secs(15);
-/// Time without any message, pongs included, after which the connection is given up.
-const SILENCE: Duration = Duration::from_secs(45);
+const PING: Duration = Duration::from_secs(3);
+/// Time without any message, pongs included, after which the connection is given up: soon enough for the session to wait.
+const SILENCE: Duration = Duration::from_secs(10);
+/// Time after which nothing that was to be said makes sense any more.
+const WORTH_SAYING: Duration = Duration::from_secs(10);
+/// Messages that are kept until there is a connection.
+const MOST_KEPT: usize = 2048;
 /// Messages that may wait to be written.
 const OUTBOX: usize = 4096;
 /// Bytes of one message.

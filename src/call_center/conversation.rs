@@ -13,10 +13,11 @@
 //! time what the caller has heard.
 
 mod speaking;
-mod timing;
+mod tools;
 
 use std::{
     collections::VecDeque,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -27,12 +28,16 @@ use model::{
     id::CallId,
 };
 
-use self::{speaking::Speaking, timing::Timing};
+pub use self::tools::TOOLS;
+pub(super) use self::tools::{HANG_UP, SEND_DIGITS, TRANSFER, is_target};
+use self::{speaking::Speaking, tools::Effect};
 use super::{
     agent::{Agent, Heard, Input, Job, JobId, Listener, News, Output, speak},
     history::History,
     speech::{Tool, ToolCall},
+    turn::TurnTimes,
 };
+use crate::metrics::Apology;
 
 /// How to converse.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +46,8 @@ pub struct Rules {
     pub system_prompt: String,
     /// What the model may do besides talking.
     pub tools: Vec<Tool>,
+    /// Silence after which the caller has finished.
+    pub end_of_turn: Duration,
     /// Silence of the caller after which he is asked whether he is there; `None` = never.
     pub patience: Option<Duration>,
     /// That question.
@@ -49,6 +56,8 @@ pub struct Rules {
     pub farewell: String,
     /// Said when a service is down.
     pub apology: String,
+    /// Played when something of our own cannot be spoken, at 8 kHz.
+    pub recording: Arc<[i16]>,
 }
 
 /// The agent.
@@ -78,13 +87,14 @@ enum Stage {
     Transcribing {
         job: JobId,
         pcm: Vec<i16>,
-        timing: Timing,
+        times: TurnTimes,
     },
     Speaking(Speaking),
-    /// HANGUP or TRANSFER is under way. A transfer that nothing is heard of has failed: a relay that refuses one does not say
-    /// of which call.
+    /// HANGUP or TRANSFER is under way. One that nothing is heard of has failed: a relay that refuses one does not say of
+    /// which call, and a connection may have been lost with the command.
     Leaving {
-        until: Option<Instant>,
+        by: Then,
+        until: Instant,
     },
 }
 
@@ -99,10 +109,13 @@ enum Then {
 impl Conversation {
     /// For one call that is up since `now`.
     pub fn new(call: CallId, rules: Rules, now: Instant) -> Self {
+        // The detector rounds up to its frames; so it becomes the nearest one.
+        let hangover = rules.end_of_turn.saturating_sub(SpeechConfig::FRAME / 2);
+        let speech = SpeechConfig { onset: INTERRUPTION, hangover };
         Self {
             call,
             rules,
-            listener: Listener::new(SPEECH),
+            listener: Listener::new(speech),
             history: History::default(),
             stage: Stage::Listening,
             turn: 0,
@@ -155,10 +168,11 @@ impl Conversation {
                     }
                     self.say(Command::Clear { call: self.call.clone() });
                     self.history.interrupt(self.turn);
+                    self.out.push_back(Output::Interrupted);
                     self.note(format!("turn {}: the caller interrupts", self.turn));
                 }
             }
-            Stage::Leaving { until } => self.stage = Stage::Leaving { until },
+            stage @ Stage::Leaving { .. } => self.stage = stage,
             Stage::Listening => {}
         }
     }
@@ -176,31 +190,41 @@ impl Conversation {
         }
         let mut pcm = std::mem::take(&mut self.carried);
         pcm.extend(said);
-        let timing = Timing::new(now, Duration::from_millis(pcm.len() as u64 / 8));
+        let times = TurnTimes::new(now, Duration::from_millis(pcm.len() as u64 / 8), self.rules.end_of_turn);
         let job = self.start(Job::Transcribe { pcm: pcm.as_slice().into() });
-        self.stage = Stage::Transcribing { job, pcm, timing };
+        self.stage = Stage::Transcribing { job, pcm, times };
     }
 
     /// The caller said `text`, or pressed keys.
-    fn said(&mut self, text: &str, timing: Timing) {
+    fn said(&mut self, text: &str, times: TurnTimes) {
         self.history.caller(text);
         self.turn += 1;
         let messages = self.history.messages(&self.rules.system_prompt);
         let job = self.start(Job::Reply { messages, tools: self.rules.tools.clone() });
-        self.stage = Stage::Speaking(Speaking::reply(job, timing));
+        self.stage = Stage::Speaking(Speaking::reply(job, times));
     }
 
     /// Speaks a sentence of our own.
     fn announce(&mut self, now: Instant, text: String, then: Then) {
         self.turn += 1;
-        self.stage = Stage::Speaking(Speaking::announcement(text, then, Timing::new(now, Duration::ZERO)));
+        self.stage = Stage::Speaking(Speaking::announcement(text, then, now));
+        self.go_on(now);
+    }
+
+    /// Plays the recording in place of something that cannot be spoken.
+    fn play_recording(&mut self, now: Instant, then: Then) {
+        self.turn += 1;
+        self.out.push_back(Output::Apologized(Apology::Recorded));
+        let recording = Speaking::recording(self.rules.apology.clone(), &self.rules.recording, then, now);
+        self.stage = Stage::Speaking(recording);
         self.go_on(now);
     }
 
     /// Begins what can begin, sends what can be sent, ends what is over.
     fn go_on(&mut self, now: Instant) {
-        let Stage::Speaking(mut speaking) = std::mem::replace(&mut self.stage, Stage::Listening) else {
-            return;
+        let mut speaking = match std::mem::replace(&mut self.stage, Stage::Listening) {
+            Stage::Speaking(speaking) => speaking,
+            other => return self.stage = other,
         };
         loop {
             if let Some(pcm) = speaking.next_audio() {
@@ -209,9 +233,8 @@ impl Conversation {
                     self.say(Command::Mark { call: self.call.clone(), name: mark_name(self.turn, 0) });
                 }
                 self.out.push_back(speak(&self.call, &pcm));
-                if speaking.was_sent(now, pcm.len()) && !speaking.is_announcement() {
-                    let line = speaking.timing.line(self.turn);
-                    self.note(line);
+                if speaking.was_sent(self.turn, now, pcm.len()) && !speaking.is_announcement() {
+                    self.out.push_back(Output::Answered(speaking.times.clone()));
                 }
             } else if let Some((text, length)) = speaking.next_complete() {
                 self.mark_sentence(&text, length, speaking.marks() - 1);
@@ -220,7 +243,7 @@ impl Conversation {
             }
         }
         // A sentence that is over makes room for the next.
-        while let Some(text) = speaking.next_to_synthesize() {
+        while let Some(text) = speaking.next_to_synthesize(now) {
             let job = self.start(Job::Speak { text });
             speaking.synthesizing(job);
         }
@@ -236,103 +259,86 @@ impl Conversation {
             return;
         }
         let then = speaking.then();
+        if speaking.was_in_vain() {
+            return self.play_recording(now, then);
+        }
         // A model that hangs up without a word.
-        if then == Then::HangUp && !speaking.has_begun() && !speaking.is_announcement() {
+        if then == Then::HangUp && !speaking.has_begun() {
             return self.announce(now, self.rules.farewell.clone(), Then::HangUp);
         }
         self.silent_since = now;
-        self.stage = Stage::Leaving { until: None };
-        match then {
-            Then::Listen => self.stage = Stage::Listening,
+        self.leave(now, then);
+    }
+
+    fn leave(&mut self, now: Instant, by: Then) {
+        let until = match &by {
+            Then::Listen => {
+                self.stage = Stage::Listening;
+                return;
+            }
             Then::HangUp => {
                 let (call, word) = (Some(self.call.clone()), HangupWord::Hangup);
                 self.say(Command::Hangup { call, drain: true, word });
+                now + HUNG_UP
             }
             Then::Transfer(target) => {
-                self.stage = Stage::Leaving { until: Some(now + TRANSFERRED) };
-                self.say(Command::Transfer { call: self.call.clone(), target });
+                self.say(Command::Transfer { call: self.call.clone(), target: target.clone() });
+                now + TRANSFERRED
             }
-        }
+        };
+        self.stage = Stage::Leaving { by, until };
     }
 
     fn news(&mut self, now: Instant, job: JobId, news: News) {
         match (&mut self.stage, news) {
-            (Stage::Transcribing { job: own, timing, .. }, News::Transcript(text)) if *own == job => {
-                let mut timing = timing.clone();
-                timing.transcript(now);
+            (Stage::Transcribing { job: own, times, .. }, News::Transcript(text)) if *own == job => {
+                let mut times = times.clone();
+                times.transcript(now);
                 if text.trim().is_empty() {
                     self.stage = Stage::Listening;
                 } else {
-                    self.said(text.trim(), timing);
+                    self.said(text.trim(), times);
                 }
             }
             (Stage::Transcribing { job: own, .. }, News::Failed(_)) if *own == job => self.apologize(now),
             (Stage::Speaking(speaking), news) => {
-                let failed = matches!(news, News::Failed(_));
-                let announcement = speaking.is_announcement();
-                match (speaking.news(now, job, news), failed) {
-                    (Some(calls), false) => self.tools(calls),
-                    (_, true) if announcement => return self.tones(now),
-                    (_, true) => {
-                        // What can still be said is said; the apology comes instead of an answer.
-                        if !speaking.has_begun() {
-                            self.out.extend(speaking.jobs().map(Output::Stop));
-                            return self.apologize(now);
-                        }
-                    }
-                    (None, false) => {}
+                // What can still be said is said; the apology comes instead of an answer.
+                if matches!(news, News::Failed(_)) && !speaking.has_begun() {
+                    let (is_chat, then) = (speaking.is_written_by(job), speaking.then());
+                    self.out.extend(speaking.jobs().filter(|other| *other != job).map(Output::Stop));
+                    return if is_chat { self.apologize(now) } else { self.play_recording(now, then) };
                 }
+                let calls = speaking.news(now, job, news);
+                if let Some(job) = speaking.stop_overlong() {
+                    self.out.push_back(Output::Stop(job));
+                    self.note("more audio than a sentence can have, its rest is left out");
+                }
+                calls.into_iter().flatten().for_each(|call| self.tool(call));
                 self.go_on(now);
             }
             _ => {}
         }
     }
 
-    fn tools(&mut self, calls: Vec<ToolCall>) {
-        for ToolCall { name, argument } in calls {
-            if !self.rules.tools.iter().any(|tool| tool.name == name) {
-                self.note(format!("the model wants a tool that it does not have: {name:.40}"));
-                continue;
+    fn tool(&mut self, call: ToolCall) {
+        if !self.rules.tools.iter().any(|tool| tool.name == call.name) {
+            self.note(format!("the model wants a tool that it does not have: {:.40}", call.name));
+            return;
+        }
+        self.note(format!("the model uses {}", call.name));
+        match (tools::effect(call), &mut self.stage) {
+            (Some(Effect::Then(then)), Stage::Speaking(speaking)) => speaking.set_then(then),
+            (Some(Effect::Digits(digits)), _) => {
+                self.say(Command::Dtmf { call: self.call.clone(), digits, duration: None });
             }
-            self.note(format!("the model uses {name}"));
-            let then = match name.as_str() {
-                HANG_UP => Then::HangUp,
-                TRANSFER if is_target(&argument) => Then::Transfer(argument),
-                SEND_DIGITS => {
-                    let keys = argument.chars().filter(|c| matches!(c, '0'..='9' | '*' | '#' | 'A'..='D'));
-                    let digits: String = keys.take(MOST_KEYS).collect();
-                    if !digits.is_empty() {
-                        self.say(Command::Dtmf { call: self.call.clone(), digits, duration: None });
-                    }
-                    continue;
-                }
-                _ => continue,
-            };
-            if let Stage::Speaking(speaking) = &mut self.stage {
-                speaking.set_then(then);
-            }
+            _ => {}
         }
     }
 
     /// A service is down.
     fn apologize(&mut self, now: Instant) {
+        self.out.push_back(Output::Apologized(Apology::Spoken));
         self.announce(now, self.rules.apology.clone(), Then::Listen);
-    }
-
-    /// Not even speech can be had: three rising tones, as the telephone network says it (ITU-T E.180).
-    fn tones(&mut self, now: Instant) {
-        let then = match &self.stage {
-            Stage::Speaking(speaking) => speaking.then(),
-            _ => Then::Listen,
-        };
-        self.out.push_back(speak(&self.call, &special_information_tone()));
-        self.silent_since = now;
-        self.stage = Stage::Listening;
-        if then == Then::HangUp {
-            self.stage = Stage::Leaving { until: None };
-            let (call, word) = (Some(self.call.clone()), HangupWord::Hangup);
-            self.say(Command::Hangup { call, drain: true, word });
-        }
     }
 
     fn key(&mut self, now: Instant, digit: char) {
@@ -348,16 +354,16 @@ impl Conversation {
             self.keys_until = None;
             let keys = std::mem::take(&mut self.keys);
             if matches!(self.stage, Stage::Listening) {
-                self.said(&format!("({keys} on the keypad)"), Timing::new(now, Duration::ZERO));
+                self.said(
+                    &format!("({keys} on the keypad)"),
+                    TurnTimes::new(now, Duration::ZERO, Duration::ZERO),
+                );
             }
         }
-        self.settle(now);
-        if let Stage::Leaving { until: Some(until) } = self.stage
-            && now >= until
-        {
-            self.note("nothing is heard of the transfer");
-            self.apologize(now);
-        }
+        self.voice_failed(now);
+        // There may be room for the next sentence.
+        self.go_on(now);
+        self.still_here(now);
         if self.silence_over().is_some_and(|at| now >= at) {
             self.unanswered += 1;
             if self.unanswered > MOST_QUESTIONS {
@@ -365,6 +371,32 @@ impl Conversation {
             } else {
                 self.announce(now, self.rules.prompt.clone(), Then::Listen);
             }
+        }
+    }
+
+    /// An announcement whose voice does not come is played from the recording.
+    fn voice_failed(&mut self, now: Instant) {
+        if let Stage::Speaking(speaking) = &self.stage
+            && speaking.voice_due().is_some_and(|at| now >= at)
+        {
+            let then = speaking.then();
+            self.out.extend(speaking.jobs().map(Output::Stop));
+            self.play_recording(now, then);
+        }
+    }
+
+    /// The call should be over or elsewhere, and is not.
+    fn still_here(&mut self, now: Instant) {
+        let Stage::Leaving { by, until } = &self.stage else { return };
+        if now < *until {
+            return;
+        }
+        if let Then::Transfer(_) = by {
+            self.note("nothing is heard of the transfer");
+            self.apologize(now);
+        } else {
+            self.note("nothing is heard of the hang-up");
+            self.leave(now, Then::HangUp);
         }
     }
 
@@ -416,12 +448,12 @@ impl Agent for Conversation {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let overdue = match &self.stage {
-            Stage::Speaking(speaking) => speaking.overdue(),
-            Stage::Leaving { until } => *until,
+        let staged = match &self.stage {
+            Stage::Speaking(speaking) => speaking.deadline(),
+            Stage::Leaving { until, .. } => Some(*until),
             _ => None,
         };
-        [self.keys_until, overdue, self.silence_over()].into_iter().flatten().min()
+        [self.keys_until, staged, self.silence_over()].into_iter().flatten().min()
     }
 }
 
@@ -434,44 +466,8 @@ fn read_mark_name(name: &str) -> Option<(u64, usize)> {
     Some((turn.parse().ok()?, index.parse().ok()?))
 }
 
-/// A number or a SIP URI, on one line and without `##`.
-pub(super) fn is_target(text: &str) -> bool {
-    !text.is_empty() && text.len() <= 128 && text.chars().all(|c| c.is_ascii_graphic() && c != '#')
-}
-
-pub(super) fn special_information_tone() -> Vec<i16> {
-    let tone = |hz: f64| {
-        (0..2640).map(move |n| (6000.0 * (std::f64::consts::TAU * hz * f64::from(n) / 8000.0).sin()) as i16)
-    };
-    tone(950.0).chain(tone(1400.0)).chain(tone(1800.0)).collect()
-}
-
-/// The tools that a model may be given.
-pub const TOOLS: [Tool; 3] = [
-    Tool {
-        name: HANG_UP,
-        description: "End the call after what you have said. Say goodbye first.",
-        argument: None,
-    },
-    Tool {
-        name: TRANSFER,
-        description: "Connect the caller with somebody else after what you have said.",
-        argument: Some(("target", "a telephone number or a SIP URI")),
-    },
-    Tool {
-        name: SEND_DIGITS,
-        description: "Press keys of the telephone, to get through a menu.",
-        argument: Some(("digits", "0-9, * and #")),
-    },
-];
-
-pub(super) const HANG_UP: &str = "hang_up";
-pub(super) const TRANSFER: &str = "transfer";
-pub(super) const SEND_DIGITS: &str = "send_digits";
-
-/// A cough is no interruption; a pause of half a second ends a turn.
-const SPEECH: SpeechConfig =
-    SpeechConfig { onset: Duration::from_millis(112), hangover: Duration::from_millis(500) };
+/// Speech that is an interruption. A cough is none.
+const INTERRUPTION: Duration = Duration::from_millis(112);
 /// Time after a key in which another one belongs to it.
 pub(super) const NEXT_KEY: Duration = Duration::from_millis(1500);
 pub(super) const MOST_KEYS: usize = 32;
@@ -479,8 +475,12 @@ pub(super) const MOST_KEYS: usize = 32;
 pub(super) const MOST_QUESTIONS: u32 = 2;
 /// Time in which a transfer has to be done.
 pub(super) const TRANSFERRED: Duration = Duration::from_secs(45);
+/// Time in which a call has to be over after HANGUP.
+const HUNG_UP: Duration = Duration::from_secs(10);
 /// A minute of samples.
 const MOST_CARRIED: usize = 60 * 8000;
 
+#[cfg(test)]
+mod interruption_tests;
 #[cfg(test)]
 mod tests;

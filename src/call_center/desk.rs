@@ -1,8 +1,9 @@
 //! `Desk` knows who talks in a call and who does the work: it makes agents, and runs their jobs as tasks.
 
-use std::{path::PathBuf, rc::Rc, sync::Arc, time::Instant};
+use std::{fmt, panic::AssertUnwindSafe, path::PathBuf, rc::Rc, sync::Arc, time::Instant};
 
 use actix::{Actor, Recipient};
+use futures_util::FutureExt;
 use model::id::CallId;
 use tokio::task::AbortHandle;
 
@@ -22,6 +23,7 @@ use super::{
 use crate::{
     config::{AgentKind, CallCenterConfig, ConversationMode, LoadedCallCenter, Secret},
     gateway::DidRouter,
+    metrics::CallCenterMetrics,
     relay::random_u64,
 };
 
@@ -36,7 +38,13 @@ pub struct Desk {
 
 enum Staff {
     Simple(AgentKind),
-    Services { config: Box<CallCenterConfig>, api: Api, services: Arc<Services>, realtime: LinkSettings },
+    Services {
+        config: Box<CallCenterConfig>,
+        recording: Arc<[i16]>,
+        api: Api,
+        services: Arc<Services>,
+        realtime: LinkSettings,
+    },
 }
 
 /// The services, and the folder for their files.
@@ -53,6 +61,8 @@ pub struct Services {
     pub system_prompt: String,
     /// Where `convented` and `response` are.
     pub output_dir: PathBuf,
+    /// Where failures are counted.
+    pub metrics: Arc<CallCenterMetrics>,
 }
 
 impl Desk {
@@ -61,16 +71,30 @@ impl Desk {
         Self { staff: Staff::Simple(agent), numbers: None }
     }
 
-    /// Agents with the services that the configuration names.
+    /// Agents with the services that the configuration names. `recording`: the apology when there is no voice, at 8 kHz.
     ///
     /// # Errors
     /// [`SpeechError`] when the key cannot be used.
-    pub fn with_services(key: &str, loaded: &LoadedCallCenter) -> Result<Self, SpeechError> {
-        let api = Api::new(key, &loaded.config.services.stt)?;
-        Ok(Self::with_api(api, Secret::new(key), loaded.config.clone(), loaded.output_dir.clone()))
+    pub fn with_services(
+        key: &str,
+        loaded: &LoadedCallCenter,
+        recording: Arc<[i16]>,
+        metrics: Arc<CallCenterMetrics>,
+    ) -> Result<Self, SpeechError> {
+        let config = &loaded.config;
+        let api = Api::new(key, &config.services.stt)?.with_timeout(config.service_timeout);
+        let output_dir = loaded.output_dir.clone();
+        Ok(Self::with_api(api, Secret::new(key), config.clone(), recording, output_dir, metrics))
     }
 
-    fn with_api(api: Api, key: Secret, config: CallCenterConfig, output_dir: PathBuf) -> Self {
+    fn with_api(
+        api: Api,
+        key: Secret,
+        config: CallCenterConfig,
+        recording: Arc<[i16]>,
+        output_dir: PathBuf,
+        metrics: Arc<CallCenterMetrics>,
+    ) -> Self {
         let stt = OpenAiStt::with_api(api.clone()).with_model(&config.stt_model);
         let llm = OpenAiLlm::with_api(api.at(&config.services.llm)).with_model(&config.llm_model);
         let tts = OpenAiTts::with_api(api.at(&config.services.tts))
@@ -83,9 +107,10 @@ impl Desk {
             language: config.language.clone(),
             system_prompt: config.system_prompt.clone(),
             output_dir,
+            metrics,
         });
         let realtime = LinkSettings { url: config.realtime.address(), key };
-        let staff = Staff::Services { config: Box::new(config), api, services, realtime };
+        let staff = Staff::Services { config: Box::new(config), recording, api, services, realtime };
         Self { staff, numbers: None }
     }
 
@@ -98,10 +123,11 @@ impl Desk {
     pub fn for_number(self: &Rc<Self>, called: Option<&str>) -> Rc<Self> {
         let did = called.and_then(|number| self.numbers.as_ref()?.lookup(number));
         match (&self.staff, did) {
-            (Staff::Services { config, api, services, realtime }, Some(did)) => {
+            (Staff::Services { config, recording, api, services, realtime }, Some(did)) => {
                 let config = number::config_for(&did, config);
                 let (key, output_dir) = (realtime.key.clone(), services.output_dir.clone());
-                Rc::new(Self::with_api(api.clone(), key, config, output_dir))
+                let (recording, metrics) = (recording.clone(), services.metrics.clone());
+                Rc::new(Self::with_api(api.clone(), key, config, recording, output_dir, metrics))
             }
             _ => self.clone(),
         }
@@ -113,16 +139,19 @@ impl Desk {
         match &self.staff {
             Staff::Simple(AgentKind::Echo) => Box::new(Echo::new(call)),
             Staff::Simple(AgentKind::Parrot) => Box::new(Parrot::new(call)),
-            Staff::Services { config, .. } if multi && config.mode == ConversationMode::Turns => {
+            Staff::Services { config, recording, .. } if multi && config.mode == ConversationMode::Turns => {
                 let now = Instant::now();
-                let mut conversation = Conversation::new(call, rules(config), now);
+                let mut conversation = Conversation::new(call, rules(config, recording.clone()), now);
                 if let Some(greeting) = &config.greeting {
                     conversation.greet(now, greeting);
                 }
                 Box::new(conversation)
             }
-            Staff::Services { config, .. } if multi && config.mode == ConversationMode::Realtime => {
-                Box::new(RealtimeAgent::new(call, rules(config), plan(config), Instant::now()))
+            Staff::Services { config, recording, .. }
+                if multi && config.mode == ConversationMode::Realtime =>
+            {
+                let rules = rules(config, recording.clone());
+                Box::new(RealtimeAgent::new(call, rules, plan(config), Instant::now()))
             }
             Staff::Services { config, .. } => Box::new(Buffered::new(call, config.buffer_size, config.vad)),
         }
@@ -148,37 +177,85 @@ impl Desk {
             let Some(services) = services else {
                 return report(News::Failed("there are no services".to_owned()));
             };
-            if let Err(why) = services.carry_out(job, &report).await {
-                report(News::Failed(why));
+            // Whoever waits for a job must hear of its end, however that comes about.
+            match AssertUnwindSafe(services.carry_out(job, &report)).catch_unwind().await {
+                Ok(Ok(())) => {}
+                Ok(Err(failure)) => {
+                    services.metrics.failed(failure.service.name(), failure.error.kind());
+                    report(News::Failed(failure.to_string()));
+                }
+                Err(_) => report(News::Failed("a job ended before its time".to_owned())),
             }
         };
         tokio::task::spawn_local(task).abort_handle()
     }
 }
 
+/// Which service it was that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// Speech to text.
+    Transcription,
+    /// The chat model.
+    Chat,
+    /// Text to speech.
+    Speech,
+}
+
+impl Service {
+    /// As metrics call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Service::Transcription => "transcription",
+            Service::Chat => "chat",
+            Service::Speech => "speech",
+        }
+    }
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Service::Transcription => "speech to text",
+            Service::Chat => "chat",
+            Service::Speech => "text to speech",
+        })
+    }
+}
+
+/// Why nothing came of a job.
+#[derive(Debug, thiserror::Error)]
+#[error("{service}: {error}")]
+pub struct JobError {
+    /// Where it failed.
+    pub service: Service,
+    /// How.
+    pub error: SpeechError,
+}
+
 impl Services {
-    /// Does a job and reports what comes of it. The error is for the log.
-    async fn carry_out(&self, job: Job, report: &JobReport) -> Result<(), String> {
-        let at = |stage: &'static str| move |error: SpeechError| format!("{stage}: {error}");
+    /// Does a job and reports what comes of it.
+    async fn carry_out(&self, job: Job, report: &JobReport) -> Result<(), JobError> {
+        let at = |service: Service| move |error: SpeechError| JobError { service, error };
         match job {
             Job::RoundTrip { pcm } => {
-                let answer = round_trip::run(self, pcm).await.map_err(|error| error.to_string())?;
+                let answer = round_trip::run(self, pcm).await?;
                 report(News::Answer(answer));
             }
             Job::Transcribe { pcm } => {
-                let wav = round_trip::wav(&pcm).map_err(at("recording"))?;
-                let text =
-                    self.stt.transcribe_wav(wav, &self.language).await.map_err(at("speech to text"))?;
+                let transcribing = at(Service::Transcription);
+                let wav = round_trip::wav(&pcm).map_err(transcribing)?;
+                let text = self.stt.transcribe_wav(wav, &self.language).await.map_err(transcribing)?;
                 report(News::Transcript(text));
             }
             Job::Reply { messages, tools } => {
                 let piece = |text: &str| report(News::Piece(text.to_owned()));
-                let calls = self.llm.reply_in_pieces(&messages, &tools, &piece).await.map_err(at("chat"))?;
-                report(News::ReplyEnd(calls));
+                let calls = self.llm.reply_in_pieces(&messages, &tools, &piece).await;
+                report(News::ReplyEnd(calls.map_err(at(Service::Chat))?));
             }
             Job::Speak { text } => {
                 let piece = |pcm| report(News::Audio(pcm));
-                self.tts.synthesize_in_pieces(&text, &piece).await.map_err(at("text to speech"))?;
+                self.tts.synthesize_in_pieces(&text, &piece).await.map_err(at(Service::Speech))?;
                 report(News::SpeechEnd);
             }
         }
@@ -187,7 +264,7 @@ impl Services {
 }
 
 /// What the configuration says of taking turns; what it leaves open is said in the callers' language, where we have it.
-fn rules(config: &CallCenterConfig) -> Rules {
+fn rules(config: &CallCenterConfig, recording: Arc<[i16]>) -> Rules {
     let chinese = config.language == "zh";
     let text = |given: &Option<String>, zh: &str, en: &str| {
         given.clone().unwrap_or_else(|| if chinese { zh } else { en }.to_owned())
@@ -196,6 +273,7 @@ fn rules(config: &CallCenterConfig) -> Rules {
     Rules {
         system_prompt: config.system_prompt.clone(),
         tools: tools.collect(),
+        end_of_turn: config.end_of_turn,
         patience: config.silence,
         prompt: text(&config.silence_prompt, "请问您还在吗？", "Are you still there?"),
         farewell: text(&config.farewell, "谢谢来电，再见。", "Thank you for calling. Goodbye."),
@@ -204,6 +282,7 @@ fn rules(config: &CallCenterConfig) -> Rules {
             "抱歉，我现在无法回答，请稍后再说一次。",
             "I am sorry, I cannot answer right now. Please say that again in a moment.",
         ),
+        recording,
     }
 }
 

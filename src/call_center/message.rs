@@ -84,6 +84,8 @@ pub struct JobNews {
     pub job: JobId,
     /// What came.
     pub news: News,
+    /// When it was there.
+    pub at: Instant,
 }
 
 // ---- CallCenter → RealtimeLink ----------------------------------------------------------------------------------

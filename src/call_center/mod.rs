@@ -13,6 +13,7 @@
 //! [`center`]. docs/call_center.md tells its user what it does.
 
 pub mod agent;
+mod apology;
 pub mod buffered;
 pub mod center;
 pub mod client;
@@ -25,14 +26,17 @@ pub mod realtime;
 pub mod round_trip;
 pub mod sentences;
 pub mod speech;
+pub mod turn;
+mod watch;
 pub mod wire;
 
-use std::{fs, io, path::PathBuf, rc::Rc};
+use std::{fs, io, net::SocketAddr, path::PathBuf, rc::Rc, sync::Arc};
 
 use actix::{Actor, AsyncContext};
 use tokio::sync::oneshot;
 use tracing::warn;
 
+pub use self::apology::RecordingError;
 use self::{
     center::CallCenter,
     client::{Audience, ClientSettings, WsClient},
@@ -42,6 +46,8 @@ use self::{
 use crate::{
     config::LoadedCallCenter,
     gateway::{DidRouter, DidWatch, LOOK_EVERY, SipTransportError},
+    metrics::CallCenterMetrics,
+    relay::uuid4,
 };
 
 /// Why the call center cannot run.
@@ -53,6 +59,22 @@ pub enum StartError {
     /// The key cannot be used.
     #[error(transparent)]
     Speech(#[from] SpeechError),
+    /// The recorded apology cannot be played.
+    #[error("cannot play {} (CALL_CENTER_APOLOGY_FILE): {error}", path.display())]
+    Recording {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: RecordingError,
+    },
+    /// The metrics cannot be served.
+    #[error("cannot listen on {address} (CALL_CENTER_METRICS_ADDR): {error}")]
+    Metrics {
+        /// Where they should be.
+        address: SocketAddr,
+        /// What the operating system says.
+        error: io::Error,
+    },
     /// The table of numbers cannot be used.
     #[error("CALL_CENTER_DIDS: {0}")]
     Numbers(#[from] SipTransportError),
@@ -74,6 +96,7 @@ pub enum StartError {
 /// # Errors
 /// [`StartError`] when it cannot begin.
 pub async fn run(loaded: &LoadedCallCenter) -> Result<(), StartError> {
+    let metrics = Arc::new(CallCenterMetrics::new());
     let desk = match (loaded.agent, &loaded.api_key) {
         (Some(agent), _) => Desk::without_services(agent),
         (None, None) => return Err(StartError::KeyRequired),
@@ -82,12 +105,18 @@ pub async fn run(loaded: &LoadedCallCenter) -> Result<(), StartError> {
                 let path = loaded.output_dir.join(folder);
                 fs::create_dir_all(&path).map_err(|error| StartError::Folder { path, error })?;
             }
-            Desk::with_services(key.expose(), loaded)?
+            let recording = apology::load(&loaded.config)?;
+            Desk::with_services(key.expose(), loaded, recording, metrics.clone())?
         }
     };
+    if let Some(address) = loaded.config.metrics {
+        watch::serve(address, metrics.clone(), loaded.token.clone())
+            .map_err(|error| StartError::Metrics { address, error })?;
+    }
     let (numbers, _watch) = numbers(loaded)?.unzip();
     let desk = Rc::new(desk.with_numbers(numbers));
     let settings = ClientSettings {
+        session: uuid4(),
         url: loaded.config.ws_url.clone(),
         token: loaded.token.clone(),
         reconnect: loaded.config.reconnect,
@@ -101,7 +130,8 @@ pub async fn run(loaded: &LoadedCallCenter) -> Result<(), StartError> {
             signals: own.clone().recipient(),
             audio: own.recipient(),
         };
-        CallCenter::new(desk, WsClient::new(settings, audience, ended).start().recipient())
+        let client = WsClient::new(settings, audience, metrics.clone(), ended).start();
+        CallCenter::new(desk, client.recipient(), metrics)
     });
     // An error is the client's end, too.
     let _ = end.await;

@@ -13,32 +13,24 @@ use audio::file;
 use bytes::Bytes;
 
 use super::{
-    desk::Services,
+    desk::{JobError, Service, Services},
     speech::{ChatMessage, Role, SpeechError},
 };
 use crate::relay::uuid4;
 
-/// Why there is no answer: what failed, and how.
-#[derive(Debug, thiserror::Error)]
-#[error("{stage}: {error}")]
-pub struct RoundTripError {
-    stage: &'static str,
-    error: SpeechError,
-}
-
 /// Answers `pcm` (8 kHz); empty where nothing was said.
 ///
 /// # Errors
-/// [`RoundTripError`] of the first stage that fails.
-pub async fn run(services: &Services, pcm: Arc<[i16]>) -> Result<Vec<i16>, RoundTripError> {
-    let at = |stage| move |error| RoundTripError { stage, error };
+/// [`JobError`] of the first service that fails.
+pub async fn run(services: &Services, pcm: Arc<[i16]>) -> Result<Vec<i16>, JobError> {
+    let at = |service| move |error| JobError { service, error };
     let name = format!("{}.wav", uuid4());
 
     let question = TempFile::new(services.output_dir.join("convented").join(&name));
-    let wav = blocking(move || question.write(&wav(&pcm)?)).await.map_err(at("recording"))?;
+    let wav = blocking(move || question.write(&wav(&pcm)?)).await.map_err(at(Service::Transcription))?;
     let text = services.stt.transcribe_wav(wav.bytes.clone(), &services.language).await;
     drop(wav);
-    let text = text.map_err(at("speech to text"))?;
+    let text = text.map_err(at(Service::Transcription))?;
     if text.trim().is_empty() {
         return Ok(Vec::new());
     }
@@ -47,8 +39,8 @@ pub async fn run(services: &Services, pcm: Arc<[i16]>) -> Result<Vec<i16>, Round
         ChatMessage { role: Role::System, text: services.system_prompt.clone() },
         ChatMessage { role: Role::User, text },
     ];
-    let reply = services.llm.reply(&messages).await.map_err(at("chat"))?;
-    let speech = services.tts.synthesize(&reply).await.map_err(at("text to speech"))?;
+    let reply = services.llm.reply(&messages).await.map_err(at(Service::Chat))?;
+    let speech = services.tts.synthesize(&reply).await.map_err(at(Service::Speech))?;
 
     let answer = TempFile::new(services.output_dir.join("response").join(&name));
     let decoded = blocking(move || {
@@ -57,7 +49,7 @@ pub async fn run(services: &Services, pcm: Arc<[i16]>) -> Result<Vec<i16>, Round
         file::decode_at(answer.bytes.clone(), None, 8000)
             .map_err(|error| SpeechError::Answer(error.to_string()))
     });
-    Ok(decoded.await.map_err(at("decoding"))?.samples)
+    Ok(decoded.await.map_err(at(Service::Speech))?.samples)
 }
 
 /// A whole WAV file of mono 16-bit 8 kHz.

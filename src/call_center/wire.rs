@@ -8,6 +8,7 @@ use std::sync::Arc;
 use audio::g711;
 use bytes::Bytes;
 use model::{
+    audio::samples,
     event::{Event, EventError},
     id::CallId,
     mode::{AgentCodec, Mode},
@@ -61,8 +62,7 @@ impl Wire {
         if self.mode == Mode::Multi && self.codec != AgentCodec::Pcm {
             return Heard::Payload(audio);
         }
-        let samples = audio.as_chunks::<2>().0.iter().map(|bytes| i16::from_le_bytes(*bytes));
-        Heard::Pcm(samples.collect())
+        Heard::Pcm(samples(&audio).collect())
     }
 
     /// Reads a message.

@@ -5,7 +5,7 @@
 use std::{fmt, str::FromStr};
 
 use audio::{g711, resample::Resampler};
-use model::audio::{Codec, SampleRate};
+use model::audio::{Codec, SampleRate, le_bytes, samples};
 
 use super::SipClientError;
 
@@ -174,13 +174,13 @@ impl Converter {
             self.resampler = None;
         }
         self.samples.clear();
-        self.samples.extend(pcm.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])));
+        self.samples.extend(samples(pcm));
         if from != rate {
             self.resample(from, rate);
         }
         let frame = match format {
             AudioFormat::Pcm => {
-                self.bytes.extend(self.samples.iter().flat_map(|sample| sample.to_le_bytes()));
+                self.bytes.extend(le_bytes(&self.samples));
                 rate.frame_samples() * 2
             }
             AudioFormat::Pcmu => {
@@ -218,7 +218,7 @@ mod tests {
         (rate, samples): (SampleRate, &[i16]),
         to: (AudioFormat, Option<SampleRate>),
     ) -> Vec<Vec<u8>> {
-        let pcm: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+        let pcm: Vec<u8> = le_bytes(samples).collect();
         let mut heard = Vec::new();
         converter.convert((call, rate, &pcm), to, |frame| heard.push(frame.to_vec()));
         heard
@@ -250,7 +250,7 @@ mod tests {
         let mut samples = Vec::new();
         g711::decode_ulaw(&(0..160).map(|n| n as u8).collect::<Vec<u8>>(), &mut samples);
         let input = (SampleRate::Hz8000, &samples[..]);
-        let pcm: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+        let pcm: Vec<u8> = le_bytes(&samples).collect();
         assert_eq!(frames(&mut converter, 1, input, PCM_8K), [pcm]);
         // 7f is minus zero: the one value with two codes.
         let expected: Vec<u8> = (0..160).map(|n| if n == 0x7f { 0xff } else { n }).collect();

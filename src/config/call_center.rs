@@ -7,6 +7,7 @@
 use std::{
     collections::BTreeMap,
     ffi::OsString,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -38,6 +39,8 @@ pub struct CallCenterConfig {
     pub mode: ConversationMode,
     /// Names of what the chat model may do besides talking; `CALL_CENTER_TOOLS`.
     pub tools: Vec<String>,
+    /// Silence after which a caller has finished; `CALL_CENTER_END_OF_TURN_MS`.
+    pub end_of_turn: Duration,
     /// Silence after which a caller is asked whether he is there; `None` = never. `CALL_CENTER_SILENCE_SECONDS`.
     pub silence: Option<Duration>,
     /// That question; `CALL_CENTER_SILENCE_PROMPT`.
@@ -46,6 +49,12 @@ pub struct CallCenterConfig {
     pub farewell: Option<String>,
     /// What is said when a service is down; `CALL_CENTER_APOLOGY`.
     pub apology: Option<String>,
+    /// What is played when that cannot be spoken; `None` = what the program has. `CALL_CENTER_APOLOGY_FILE`.
+    pub apology_file: Option<PathBuf>,
+    /// How long a service may take until its answer begins; `CALL_CENTER_SERVICE_TIMEOUT`.
+    pub service_timeout: Duration,
+    /// Where `GET /metrics` is answered; `None` = nowhere. `CALL_CENTER_METRICS_ADDR`.
+    pub metrics: Option<SocketAddr>,
     /// Packets (20 ms each) of the caller that are answered together; `CALL_CENTER_BUFFER_SIZE`.
     pub buffer_size: usize,
     /// Whether a buffer without sound is left unanswered; `CALL_CENTER_VAD`.
@@ -232,10 +241,16 @@ pub(super) fn read(reader: &mut Reader<'_>, cwd: &Path) -> CallCenterConfig {
         reconnect: reader.read("CALL_CENTER_RECONNECT", parse::flag),
         mode: reader.read("CALL_CENTER_MODE", mode),
         tools: reader.read_optional("CALL_CENTER_TOOLS", tools).unwrap_or_default(),
+        end_of_turn: reader.read("CALL_CENTER_END_OF_TURN_MS", milliseconds),
         silence: reader.read("CALL_CENTER_SILENCE_SECONDS", parse::seconds_or_none),
         silence_prompt: reader.read_optional("CALL_CENTER_SILENCE_PROMPT", parse::line),
         farewell: reader.read_optional("CALL_CENTER_FAREWELL", parse::line),
         apology: reader.read_optional("CALL_CENTER_APOLOGY", parse::line),
+        apology_file: reader
+            .read_optional("CALL_CENTER_APOLOGY_FILE", parse::line)
+            .map(|path| absolute(cwd, &path)),
+        service_timeout: reader.read("CALL_CENTER_SERVICE_TIMEOUT", parse::seconds),
+        metrics: reader.read_optional("CALL_CENTER_METRICS_ADDR", listen),
         buffer_size: reader.read("CALL_CENTER_BUFFER_SIZE", parse::count(5..=3000)),
         vad: reader.read("CALL_CENTER_VAD", parse::flag),
         language: reader.read("CALL_CENTER_LANGUAGE", parse::line),
@@ -307,6 +322,19 @@ fn base_url(text: &str) -> Parsed<String> {
         uri.is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
     let expected = "expected the base URL of a service, for example https://api.openai.com/v1";
     if fits { Ok(text.trim_end_matches('/').to_owned()) } else { Err(expected.to_owned()) }
+}
+
+/// Milliseconds of silence between two turns.
+fn milliseconds(text: &str) -> Parsed<Duration> {
+    parse::count(100..=5000)(text).map(|ms| Duration::from_millis(ms as u64))
+}
+
+/// An address of this machine with a port; a port alone is on loopback.
+fn listen(text: &str) -> Parsed<SocketAddr> {
+    let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let address = text.parse().or_else(|_| text.parse().map(loopback));
+    address
+        .map_err(|_| "expected a port, or an address with a port: 9100, 10.0.0.5:9100, [::1]:9100".to_owned())
 }
 
 fn mode(text: &str) -> Parsed<ConversationMode> {

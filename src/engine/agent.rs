@@ -136,7 +136,7 @@ impl Agent {
 pub fn introduction(client: ClientId, agent: &Addr<Agent>, form: RtpForm) -> Connect {
     let listener = Listener { client, replaces: None, form, audio: agent.clone().recipient() };
     let inside = Some(Insider { facts: agent.clone().recipient(), listener });
-    Connect { client, events: agent.clone().recipient(), session: None, inside }
+    Connect { client, events: agent.clone().recipient(), session: None, inside, beside: false }
 }
 
 /// A name that no other agent of this process has.

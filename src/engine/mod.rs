@@ -365,7 +365,7 @@ mod tests {
         assert_eq!(facts.await.codec, Codec::G722);
 
         let samples = vec![1000; 320 * 10];
-        let payload = AgentPayload::Pcm(samples.iter().flat_map(|s: &i16| s.to_le_bytes()).collect());
+        let payload = AgentPayload::Pcm(model::audio::le_bytes(&samples).collect());
         let media = AgentMedia::Audio { payload, rate: SampleRate::Hz16000 };
         call.audio.do_send(AgentOrder { client: ClientId(0), media });
         let heard = until(&mut at_callee, |news| match news {

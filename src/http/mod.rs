@@ -57,17 +57,22 @@ pub fn routes(watch: Watch) -> impl FnOnce(&mut web::ServiceConfig) {
 
 /// The process serves: that is all it says, and with a gateway what that has to say.
 async fn health(watch: web::Data<Watch>) -> impl Responder {
-    let uptime = watch.since.elapsed().as_secs();
-    let version = env!("CARGO_PKG_VERSION");
     let mut gateway = String::new();
     if let Some(health) = &watch.gateway {
         for (name, value) in health.members().await {
             let _ = write!(gateway, r#","{name}":{value}"#);
         }
     }
+    alive(watch.since, &gateway)
+}
+
+/// The answer to a request for the health of a process that serves since then. `more`: further members of the object.
+pub fn alive(since: Instant, more: &str) -> HttpResponse {
+    let uptime = since.elapsed().as_secs();
+    let version = env!("CARGO_PKG_VERSION");
     json(
         StatusCode::OK,
-        format_args!(r#"{{"status":"ok","version":"{version}","uptime_seconds":{uptime}{gateway}}}"#),
+        format_args!(r#"{{"status":"ok","version":"{version}","uptime_seconds":{uptime}{more}}}"#),
     )
 }
 
@@ -83,7 +88,16 @@ async fn ready(watch: web::Data<Watch>) -> impl Responder {
 }
 
 async fn metrics(request: HttpRequest, watch: web::Data<Watch>) -> impl Responder {
-    if watch.token.as_ref().is_some_and(|token| !shows_token(&request, token)) {
+    exposition(&request, watch.token.as_ref(), || watch.metrics.encode())
+}
+
+/// The answer to a request for metrics, which must show `token` if there is one.
+pub fn exposition(
+    request: &HttpRequest,
+    token: Option<&Secret>,
+    text: impl FnOnce() -> String,
+) -> HttpResponse {
+    if token.is_some_and(|token| !shows_token(request, token)) {
         return HttpResponse::Unauthorized()
             .insert_header((header::WWW_AUTHENTICATE, "Bearer"))
             .content_type("text/plain; charset=utf-8")
@@ -92,7 +106,7 @@ async fn metrics(request: HttpRequest, watch: web::Data<Watch>) -> impl Responde
     HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .content_type(metrics::CONTENT_TYPE)
-        .body(watch.metrics.encode())
+        .body(text())
 }
 
 fn json(status: StatusCode, body: fmt::Arguments<'_>) -> HttpResponse {

@@ -9,6 +9,8 @@ use super::shelf::{Labels, Present, Shelf};
 /// Why a bot could not be connected to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnectFailure {
+    /// The number that was called has an address that is none.
+    Address,
     /// No name, no route, or nobody listens.
     Unreachable,
     /// The certificate is not trusted, or it is no TLS.
@@ -123,6 +125,7 @@ impl ConnectFailure {
     /// A stable word.
     pub const fn as_str(self) -> &'static str {
         match self {
+            ConnectFailure::Address => "address",
             ConnectFailure::Unreachable => "unreachable",
             ConnectFailure::Tls => "tls",
             ConnectFailure::Refused => "refused",

@@ -5,6 +5,7 @@
 //! a number, a call id or anything else that a peer chose. Knows no actor and no socket.
 
 mod agent_streams;
+mod call_center;
 mod calls;
 mod clients;
 mod dids;
@@ -16,7 +17,7 @@ mod sip;
 use std::fmt;
 
 use prometheus_client::{
-    encoding::text::encode,
+    encoding::text,
     metrics::{counter::Counter, gauge::Gauge, info::Info},
     registry::Registry,
 };
@@ -24,6 +25,7 @@ use prometheus_client::{
 use self::shelf::Shelf;
 pub use self::{
     agent_streams::{AgentStreamMetrics, BotMessage, ConnectFailure, OpenStream, StreamEnd},
+    call_center::{Apology, CallCenterMetrics, TurnStage},
     calls::{CallMetrics, LiveCall, Stage},
     clients::{ClientMetrics, CloseCause, Connection},
     dids::DidMetrics,
@@ -136,10 +138,7 @@ impl Metrics {
 
     /// The text that Prometheus reads (OpenMetrics 1.0).
     pub fn encode(&self) -> String {
-        let mut text = String::with_capacity(TEXT_CAPACITY);
-        // Writing into a `String` has no error, and neither do our metrics.
-        let _ = encode(&mut text, &self.registry);
-        text
+        encode(&self.registry)
     }
 }
 
@@ -200,6 +199,13 @@ impl DropMetrics {
     }
 }
 
+fn encode(registry: &Registry) -> String {
+    let mut text = String::with_capacity(TEXT_CAPACITY);
+    // Writing into a `String` has no error, and neither do our metrics.
+    let _ = text::encode(&mut text, registry);
+    text
+}
+
 /// Adds what a cumulative figure grew by since it was settled. One that went back has not grown.
 fn grow(counter: &Counter, settled: &mut u64, now: u64) {
     counter.inc_by(now.saturating_sub(*settled));
@@ -247,7 +253,7 @@ pub(crate) mod tests {
     #[test]
     fn document_lists_every_metric_with_its_kind_and_labels() {
         let text = used().encode();
-        assert_eq!(documented(), exposed(&text));
+        assert_eq!(documented("sip_relay_"), exposed(&text));
     }
 
     #[test]
@@ -307,10 +313,10 @@ pub(crate) mod tests {
         assert_eq!(value(&text, "sip_relay_sip_malformed_total"), 7.0);
     }
 
-    type Catalogue = BTreeMap<String, (String, BTreeSet<String>)>;
+    pub(crate) type Catalogue = BTreeMap<String, (String, BTreeSet<String>)>;
 
     /// Name, kind and labels of everything in an exposition.
-    fn exposed(text: &str) -> Catalogue {
+    pub(crate) fn exposed(text: &str) -> Catalogue {
         let kinds = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
         kinds
             .map(|(family, kind)| {
@@ -336,8 +342,8 @@ pub(crate) mod tests {
         name.to_owned()
     }
 
-    /// The same of docs/metrics.md: rows `| name | kind | labels | unit | meaning |`.
-    fn documented() -> Catalogue {
+    /// The same of docs/metrics.md for names with this beginning: rows `| name | kind | labels | unit | meaning |`.
+    pub(crate) fn documented(prefix: &str) -> Catalogue {
         let rows = include_str!("../../docs/metrics.md").lines();
         rows.filter_map(|row| {
             let mut cells = row.strip_prefix("| `")?.trim_end_matches(" |").split(" | ");
@@ -345,7 +351,7 @@ pub(crate) mod tests {
             let kind = cells.next()?.to_owned();
             let labels = cells.next()?.split(['`', ' ', ',']).filter(|word| !word.is_empty() && *word != "-");
             let labels = labels.map(str::to_owned).collect();
-            if !name.starts_with("sip_relay_") {
+            if !name.starts_with(prefix) {
                 return None;
             }
             assert_eq!(cells.filter(|cell| !cell.is_empty()).count(), 2, "unit and meaning: {row}");

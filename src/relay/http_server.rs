@@ -13,7 +13,9 @@ use actix_web::{App, HttpServer, dev::ServerHandle, web};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{
-    StartError, cores,
+    StartError,
+    agent_stream::RestApi,
+    cores,
     http::{self, HttpState, Slots},
     switchboard::Switchboard,
     ws_client::{ClientSettings, SwitchboardPort},
@@ -32,6 +34,7 @@ pub fn start_http(
     switchboard: &Addr<Switchboard>,
     watch: Watch,
     gateway: Option<Gateway>,
+    bots: Option<RestApi>,
 ) -> ServerHandle {
     let clients = ClientSettings {
         mode: config.ws.mode,
@@ -59,6 +62,7 @@ pub fn start_http(
         };
         let app = App::new().app_data(web::Data::new(state)).configure(routes(watch.clone()));
         let app = app.configure(|app| gateway.iter().for_each(|gateway| gateway.configure(app)));
+        let app = app.configure(|app| bots.iter().for_each(|bots| bots.configure(app)));
         app.default_service(web::to(http::serve))
     });
     let server = server.workers(cores()).disable_signals().tcp_nodelay(true);

@@ -346,7 +346,8 @@ pub struct StreamAudio {
 #[derive(Message, Debug, Clone, PartialEq, Eq)]
 #[rtype(result = "()")]
 pub enum StreamOutput {
-    /// 20 ms in the codec [`StreamStart::sent`], in time: to be sent at once. There is none while nothing is played.
+    /// 20 ms in the codec [`StreamStart::sent`], to be sent at once: when it is due, or a little before. There is none while
+    /// nothing is played.
     Audio(Bytes),
     /// The rest of what was played is not to be heard: the provider is to drop what it holds.
     Clear,
@@ -775,6 +776,9 @@ pub struct Connect {
     pub session: Option<SessionClaim>,
     /// What a program of this process wants besides.
     pub inside: Option<Insider>,
+    /// It hears of calls, and does not count as one who may talk in all of them: as if it were not there, what happens is
+    /// kept for the next client, and the last one may go.
+    pub beside: bool,
 }
 
 /// What a program of this process hears that no WebSocket client does.

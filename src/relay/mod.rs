@@ -40,7 +40,7 @@ use tracing::{debug, info, warn};
 
 pub(crate) use self::random::{random_u64, seed, uuid4};
 use self::{
-    agent_stream::{AgentStreams, Join},
+    agent_stream::{AgentStreams, Join, RestApi},
     http_server::{bind_http, start_http},
     message::{Census, CensusRequest, Shutdown},
     reader::Reader,
@@ -148,7 +148,7 @@ impl Relay {
             wire: wire.handle(),
             media: media.iter().map(Arbiter::handle).collect(),
         };
-        let (bots, streams) = start_agent_streams(config, bots_tls, &watch.metrics).unzip();
+        let bots = start_agent_streams(config, bots_tls, gateway.as_ref(), &watch.metrics);
         let call = Arc::new(setup::call_settings(config));
         let stack = Stack {
             socket: sip_socket,
@@ -158,7 +158,9 @@ impl Relay {
             switchboard: setup::switchboard_settings(config, call.clone()),
             call,
             media: Arc::new(setup::media_settings(config)),
-            insider: streams.as_ref().map(AgentStreams::introduction),
+            insider: bots
+                .as_ref()
+                .map(|bots| AgentStreams::introduction(&bots.streams, config.agent_stream.url.is_some())),
             recorder: Some(start_recorder(&disk, &files, config, watch.metrics.clone())),
             metrics: watch.metrics.clone(),
             readiness: watch.readiness.clone(),
@@ -166,10 +168,11 @@ impl Relay {
         let switchboard = stack.start(&threads);
         let gateway =
             gateway.map(|gateway| gateway.with_relay(switchboard.clone().recipient(), watch.token.clone()));
-        if let Some(streams) = streams {
-            streams.do_send(Join(switchboard.clone().recipient()));
+        if let Some(bots) = &bots {
+            bots.streams.do_send(Join(switchboard.clone().recipient()));
         }
-        let server = start_http(config, http_socket, tls, &switchboard, watch, gateway.clone());
+        let rest_api = bots.as_ref().and_then(|bots| bots.rest_api.clone());
+        let server = start_http(config, http_socket, tls, &switchboard, watch, gateway.clone(), rest_api);
 
         info!("SIP Server started on {sip_address}");
         info!("WebSocket Server started on {ws_address}");
@@ -179,7 +182,11 @@ impl Relay {
         if test_line.is_some() {
             TestLine::banner(ws_address, config.ws.tls.is_some()).iter().for_each(|line| info!("{line}"));
         }
-        let arbiters = media.into_iter().chain(bots.into_iter().flatten()).chain([wire, disk]).collect();
+        let arbiters = media
+            .into_iter()
+            .chain(bots.into_iter().flat_map(|bots| bots.arbiters))
+            .chain([wire, disk])
+            .collect();
         Ok(Self { switchboard, server, gateway, arbiters, files, test_line, sip_address, ws_address })
     }
 
@@ -254,16 +261,26 @@ fn start_recorder(disk: &Arbiter, reading: &Arbiter, config: &Config, metrics: A
     }
 }
 
+/// What calls with bots need.
+struct Bots {
+    streams: Addr<AgentStreams>,
+    arbiters: Vec<Arbiter>,
+    rest_api: Option<RestApi>,
+}
+
 /// Bots have threads of their own: one that floods us delays no other call's audio.
 fn start_agent_streams(
     config: &Config,
     tls: Option<Arc<rustls::ClientConfig>>,
+    gateway: Option<&Gateway>,
     metrics: &Arc<Metrics>,
-) -> Option<(Vec<Arbiter>, Addr<AgentStreams>)> {
-    let settings = setup::agent_stream_settings(config, tls, metrics.clone())?;
+) -> Option<Bots> {
+    let numbers = gateway.map(|gateway| gateway.dids.clone());
+    let settings = setup::agent_stream_settings(config, tls, numbers, metrics.clone())?;
     let arbiters: Vec<Arbiter> = (0..cores()).map(|_| Arbiter::new()).collect();
     let threads = arbiters.iter().map(Arbiter::handle).collect();
-    Some((arbiters, AgentStreams::new(settings, threads).start()))
+    let rest_api = settings.rest_api();
+    Some(Bots { streams: AgentStreams::new(settings, threads).start(), arbiters, rest_api })
 }
 
 fn start_test_line(config: &Config) -> std_io::Result<Option<TestLine>> {

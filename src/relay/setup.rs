@@ -6,7 +6,7 @@ use rustls::ClientConfig;
 use sip::{AuthServer, EndpointConfig, Reliable, SessionTimer};
 
 use super::{
-    agent_stream::AgentStreamSettings,
+    agent_stream::{AgentStreamSettings, BotCalls},
     call::CallSettings,
     rtp_session::{Attention, Hearing, MediaSettings},
     sip_listener::{Door, Peers, Trunk},
@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     config::{AnswerMode, Config},
+    gateway::DidRouter,
     metrics::Metrics,
     test_line::TestLine,
 };
@@ -106,15 +107,19 @@ pub fn media_settings(config: &Config) -> MediaSettings {
 pub fn agent_stream_settings(
     config: &Config,
     tls: Option<Arc<ClientConfig>>,
+    numbers: Option<DidRouter>,
     metrics: Arc<Metrics>,
 ) -> Option<AgentStreamSettings> {
     let (stream, twilio) = (&config.agent_stream, &config.gateway.sip.provider_config.twilio);
-    stream.url.is_some().then(|| AgentStreamSettings {
+    (stream.url.is_some() || numbers.is_some()).then(|| AgentStreamSettings {
         url: stream.url.clone(),
+        numbers,
+        allow_plain: stream.allow_plain,
         tls,
         parameters: stream.parameters.clone(),
         account_sid: twilio.account_sid.clone().unwrap_or_else(|| NO_ACCOUNT.to_owned()),
         auth_token: twilio.auth_token.clone(),
+        calls: BotCalls::default(),
         our_number: config.sip.username.clone(),
         metrics,
     })

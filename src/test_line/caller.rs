@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use model::audio::Codec;
+use model::audio::{Codec, le_bytes, samples};
 
 use super::{
     RTP_PORTS,
@@ -84,9 +84,8 @@ impl TestCall {
         let hearing = Arc::new(Mutex::new(Hearing::new(TONE_HZ)));
         let ear = hearing.clone();
         let hear = move |pcm: &[u8], _| {
-            let samples: Vec<i16> =
-                pcm.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
-            ear.lock().unwrap_or_else(PoisonError::into_inner).hear(&samples);
+            let pcm: Vec<i16> = samples(pcm).collect();
+            ear.lock().unwrap_or_else(PoisonError::into_inner).hear(&pcm);
         };
         client.set_audio_callback(hear, AudioFormat::Pcm);
         let report = self.talk(&client).await;
@@ -114,7 +113,7 @@ impl TestCall {
         }
         let (answered, codec) = (Instant::now(), client.negotiated_codec());
         let (tone, sentence) = (sound::tone(TONE_HZ, TONE), sound::sentence());
-        let speech: Vec<u8> = tone.iter().chain(&*sentence).flat_map(|sample| sample.to_le_bytes()).collect();
+        let speech: Vec<u8> = le_bytes(&tone).chain(le_bytes(&sentence)).collect();
         // An error means that the call is over, which shows next.
         let _ = client.send_audio(&speech);
         let over = states.wait_for(|state| *state == CallState::Idle);

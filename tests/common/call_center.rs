@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::relay::read_lines;
+use super::relay::{read_lines, resident_kib};
 use super::temp::TempDir;
 use super::{Feed, WAIT, eventually};
 
@@ -52,6 +52,16 @@ impl CallCenter {
         entries.map(|entry| entry.unwrap().path()).collect()
     }
 
+    /// Resident memory in KiB (Linux).
+    pub fn resident_kib(&self) -> u64 {
+        resident_kib(self.child.id())
+    }
+
+    /// Number of open file descriptors (Linux).
+    pub fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
     /// All output lines so far.
     pub fn log(&self) -> Vec<String> {
         self.lines.with(|lines| lines.clone())
@@ -71,13 +81,6 @@ impl CallCenter {
     /// Lines with `part` so far.
     pub fn count_log(&self, part: &str) -> usize {
         self.log().iter().filter(|line| line.contains(part)).count()
-    }
-
-    /// Resident memory in KiB (Linux).
-    pub fn resident_kib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.trim().trim_end_matches(" kB").trim().parse().unwrap()
     }
 
     /// Sends a signal by name (`TERM`, `INT`).

@@ -27,10 +27,12 @@ pub mod sip_client;
 pub mod sip_proxy;
 pub mod sipp;
 pub mod sipp_call;
+pub mod talk;
 pub mod temp;
 pub mod tools;
 pub mod voice_server;
 pub mod ws;
+pub mod ws_tap;
 
 use std::net::UdpSocket;
 use std::sync::atomic::{AtomicU32, Ordering};

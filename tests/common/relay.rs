@@ -177,18 +177,12 @@ impl Relay {
 
     /// Resident memory in KiB (Linux).
     pub fn resident_kib(&self) -> u64 {
-        self.memory("VmRSS:")
+        resident_kib(self.pid())
     }
 
     /// The most that was ever resident, KiB (Linux).
     pub fn peak_resident_kib(&self) -> u64 {
-        self.memory("VmHWM:")
-    }
-
-    fn memory(&self, field: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line = status.lines().find_map(|l| l.strip_prefix(field)).unwrap();
-        line.trim().trim_end_matches(" kB").trim().parse().unwrap()
+        memory(self.pid(), "VmHWM:")
     }
 
     fn fail(&self, what: &str) -> ! {
@@ -206,6 +200,17 @@ impl Drop for Relay {
             eprintln!("last output of the relay:\n{}", log[log.len().saturating_sub(40)..].join("\n"));
         }
     }
+}
+
+/// Resident memory of a process in KiB (Linux).
+pub fn resident_kib(pid: u32) -> u64 {
+    memory(pid, "VmRSS:")
+}
+
+fn memory(pid: u32, field: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|l| l.strip_prefix(field)).unwrap();
+    line.trim().trim_end_matches(" kB").trim().parse().unwrap()
 }
 
 /// Feeds every line of `stream` to `lines`, on a thread of its own.

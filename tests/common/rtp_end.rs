@@ -71,6 +71,12 @@ impl RtpEnd {
         self.arrivals.with(|a| a.clone())
     }
 
+    /// Packets so far that carry more than silence, which is `0xff` in µ-law and `0xd5` in A-law, or nearly so.
+    pub fn loud_packets(&self) -> usize {
+        let is_loud = |arrival: &&Arrival| is_loud(&arrival.packet);
+        self.arrivals.with(|arrivals| arrivals.iter().filter(is_loud).count())
+    }
+
     /// Waits until `n` packets have arrived in all and returns all.
     pub fn expect_packets(&self, n: usize, timeout: Duration) -> Vec<Arrival> {
         let enough = self.arrivals.wait(Instant::now() + timeout, |a| (a.len() >= n).then(|| a.clone()));
@@ -128,6 +134,15 @@ pub fn pcm(arrivals: &[Arrival], payload_type: u8) -> Vec<i16> {
     packets.sort_by_key(|p| p.seq.wrapping_sub(first) as i16);
     packets.dedup_by_key(|p| p.seq);
     packets.iter().flat_map(|p| g711::decode(payload_type, &p.payload)).collect()
+}
+
+/// Whether a packet of G.711 carries more than silence, or what is nearly that.
+pub fn is_loud(packet: &Packet) -> bool {
+    let loud = |&byte: &u8| match packet.payload_type {
+        8 => (byte ^ 0x55) & 0x7f > 0x10,
+        _ => byte & 0x7f < 0x60,
+    };
+    packet.payload.iter().any(loud)
 }
 
 /// Waits for a time of the sender's clock: media is sent in real time, and this is the clock that paces it.

@@ -7,12 +7,12 @@ use smallvec::SmallVec;
 /// Turns PCM into the payload of one packet. Stateful codecs (G.722) keep their state here, so silence goes through
 /// it as well.
 pub trait Encoder: Send {
-    /// Sample rate of the PCM that [`encode`](Self::encode) takes, in Hz: 8000 or 16000.
+    /// Sample rate of the PCM that [`encode`](Self::encode) takes, in Hz: 8000 to 48000.
     fn sample_rate(&self) -> u32;
 
     /// Appends the payload of one 20 ms frame to `payload`, which comes in empty.
     ///
-    /// `pcm`: 160 samples at 8000 Hz, 320 at 16000 Hz.
+    /// `pcm`: 160 samples at 8000 Hz, 320 at 16000 Hz, and so on.
     fn encode(&mut self, pcm: &[i16], payload: &mut Vec<u8>);
 }
 
@@ -62,6 +62,10 @@ pub struct SessionConfig {
     pub max_reorder: u16,
     /// Frames that are sent back to back after a late tick; what is due beyond them is skipped.
     pub max_burst: u32,
+    /// How far ahead of the clock agent audio is sent, for a peer that plays what comes when it comes, and drops it when it
+    /// is told to: so its queue does not run dry when the network is late. In whole frames; zero for a peer with a jitter
+    /// buffer. Positions, marks and what was played count what is due, not what was sent.
+    pub lead: Duration,
     /// Pause between two digits sent, rounded up to a whole frame.
     pub dtmf_gap: Duration,
 }
@@ -93,6 +97,7 @@ impl SessionConfig {
             rtcp_interval: Duration::from_secs(5),
             max_reorder: 64,
             max_burst: 10,
+            lead: Duration::ZERO,
             dtmf_gap: Duration::from_millis(50),
         }
     }

@@ -181,27 +181,29 @@ impl Playout {
         taken
     }
 
-    /// The next mark before which everything has been taken, with its position.
-    pub(crate) fn pop_reached(&mut self) -> Option<(String, Duration)> {
-        let reached = match self.reached.pop_front() {
-            Some(reached) => reached,
-            None => match self.items.pop_front() {
-                Some(Item::Mark(name)) => (name, self.played()),
-                Some(audio) => {
-                    self.items.push_front(audio);
-                    return None;
-                }
-                None => return None,
-            },
-        };
+    /// The next mark before which everything has been taken, with its position; none behind `until`.
+    pub(crate) fn pop_reached(&mut self, until: Duration) -> Option<(String, Duration)> {
+        if self.reached.is_empty()
+            && let Some(Item::Mark(_)) = self.items.front()
+        {
+            let position = self.played();
+            if let Some(Item::Mark(name)) = self.items.pop_front() {
+                self.reached.push_back((name, position));
+            }
+        }
+        let reached = self.reached.pop_front_if(|(_, position)| *position <= until)?;
         self.marks -= 1;
         Some(reached)
     }
 
-    /// Drops all audio and hands each mark still behind it to `cleared`.
+    /// Drops all audio and hands each mark that was not popped to `cleared`.
     pub(crate) fn clear(&mut self, mut cleared: impl FnMut(String)) {
         self.pcm.clear();
         self.payload.clear();
+        for (name, _) in self.reached.drain(..) {
+            self.marks -= 1;
+            cleared(name);
+        }
         for item in self.items.drain(..) {
             if let Item::Mark(name) = item {
                 self.marks -= 1;
@@ -285,12 +287,12 @@ mod tests {
         queue.push_pcm(&[1; 80]);
         queue.push_mark("end".into());
         queue.push_pcm(&[1; 160]);
-        assert_eq!(queue.pop_reached(), Some(("start".into(), Duration::ZERO)));
-        assert_eq!(queue.pop_reached(), None);
+        assert_eq!(queue.pop_reached(Duration::MAX), Some(("start".into(), Duration::ZERO)));
+        assert_eq!(queue.pop_reached(Duration::MAX), None);
         queue.take(&mut pcm, &mut payload);
-        assert_eq!(queue.pop_reached(), Some(("middle".into(), Duration::from_millis(10))));
-        assert_eq!(queue.pop_reached(), Some(("end".into(), Duration::from_millis(20))));
-        assert_eq!(queue.pop_reached(), None);
+        assert_eq!(queue.pop_reached(Duration::MAX), Some(("middle".into(), Duration::from_millis(10))));
+        assert_eq!(queue.pop_reached(Duration::MAX), Some(("end".into(), Duration::from_millis(20))));
+        assert_eq!(queue.pop_reached(Duration::MAX), None);
         assert_eq!(queue.marks(), 0);
     }
 

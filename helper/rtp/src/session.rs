@@ -68,6 +68,12 @@ pub struct Session {
     in_talk_spurt: bool,
     /// When the last frame of agent audio has been heard out.
     busy_until: Option<Instant>,
+    /// Frames that are to be sent ahead of the clock.
+    lead: u32,
+    /// Frames of agent audio that were sent and are not due yet.
+    ahead: u32,
+    /// Agent audio that was sent, and cleared before it was due.
+    unheard: Duration,
     draining: bool,
     /// Whether high water was reported and low water not yet.
     above_high_water: bool,
@@ -109,6 +115,9 @@ impl Session {
             timestamp: config.first_timestamp,
             in_talk_spurt: false,
             busy_until: None,
+            lead: (config.lead.as_nanos() / crate::FRAME.as_nanos()) as u32,
+            ahead: 0,
+            unheard: Duration::ZERO,
             draining: false,
             above_high_water: false,
             backlog: Backlog::default(),

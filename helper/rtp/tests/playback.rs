@@ -4,7 +4,7 @@
 mod common;
 
 use common::*;
-use rtp::{Cleared, Event, PacketBuf};
+use rtp::{Cleared, Event, PacketBuf, SessionConfig};
 
 #[test]
 fn playback_begins_with_its_first_frame_and_ends_200_ms_after_its_last() {
@@ -214,4 +214,82 @@ fn live(count: u64, comes_with: impl Fn(u64) -> u64, is_silent: impl Fn(u64) -> 
 
 fn us(us: u64) -> std::time::Duration {
     std::time::Duration::from_micros(us)
+}
+
+/// Five frames ahead.
+fn ahead() -> Leg {
+    let config = SessionConfig { lead: ms(100), silence_fill: false, ..config() };
+    let mut leg = Leg::new(config, Complement);
+    leg.start();
+    leg
+}
+
+fn times(leg: &Leg) -> Vec<u64> {
+    leg.sent.iter().map(|packet| packet.at).collect()
+}
+
+#[test]
+fn lead_is_sent_at_once_and_kept_and_all_is_counted_when_it_is_due() {
+    let mut leg = ahead();
+    leg.run_until(30);
+    leg.with(|session, now| session.queue_pcm(now, &[1; 1600])).unwrap();
+    leg.with(|session, now| session.mark(now, "end".into())).unwrap();
+    leg.run_until(130);
+    assert_eq!(leg.session.played(), ms(100), "frames that are due from 40 to 120");
+    leg.run_until(1000);
+    assert_eq!(times(&leg), [40, 40, 40, 40, 40, 40, 60, 80, 100, 120]);
+    let timestamps = leg.sent.windows(2).map(|pair| pair[1].timestamp.wrapping_sub(pair[0].timestamp));
+    assert!(timestamps.into_iter().all(|step| step == 160), "each has its own place");
+    assert_eq!(leg.sent.iter().filter(|packet| packet.marker).count(), 1, "one talk spurt");
+    let end = Event::MarkPlayed { name: "end".into(), played: ms(200) };
+    assert_eq!(leg.events, [(240, end)]);
+    let ended = Event::PlaybackEnded { played: ms(200) };
+    assert_eq!(leg.playbacks, [(40, Event::PlaybackStarted), (420, ended)]);
+}
+
+#[test]
+fn clear_takes_back_what_was_sent_ahead() {
+    let mut leg = ahead();
+    leg.with(|session, now| session.queue_pcm(now, &[1; 320])).unwrap();
+    leg.with(|session, now| session.mark(now, "two".into())).unwrap();
+    leg.with(|session, now| session.queue_pcm(now, &[1; 1600])).unwrap();
+    leg.run_until(25);
+    let cleared = leg.with(|session, now| session.clear(now));
+    assert_eq!(cleared, Cleared { played: Some(ms(20)), dropped: ms(220) });
+    let two = Event::MarkCleared { name: "two".into(), played: ms(20) };
+    assert_eq!(leg.events, [(25, two)]);
+    leg.with(|session, now| session.drain(now));
+    leg.run_until(100);
+    assert_eq!(leg.events.last(), Some(&(40, Event::Drained)), "the frame on its way is heard out");
+    leg.with(|session, now| session.queue_pcm(now, &[1; 160])).unwrap();
+    leg.with(|session, now| session.mark(now, "next".into())).unwrap();
+    leg.run_until(1000);
+    let next = Event::MarkPlayed { name: "next".into(), played: ms(40) };
+    assert_eq!(leg.events.last(), Some(&(140, next)), "what was taken back was never played");
+}
+
+#[test]
+fn live_source_with_half_frames_is_not_torn_by_the_lead() {
+    let mut leg = ahead();
+    // 30 ms at a time, in time.
+    for n in 0..10_u64 {
+        leg.with(|session, now| session.queue_pcm(now, &[1; 240])).unwrap();
+        leg.run_until(30 * n + 29);
+    }
+    leg.run_until(1000);
+    let silent = leg.sent.iter().flat_map(|packet| &packet.payload).filter(|byte| **byte == 0xff).count();
+    assert_eq!((leg.sent.len(), silent), (15, 0), "{:?}", times(&leg));
+}
+
+#[test]
+fn stall_shorter_than_the_lead_is_not_heard_and_leaves_the_lead_as_it_was() {
+    let mut leg = ahead();
+    leg.with(|session, now| session.queue_pcm(now, &[1; 160 * 50])).unwrap();
+    leg.run_until(205);
+    let before = leg.sent.len();
+    leg.stall_until(290);
+    leg.run_until(2000);
+    assert_eq!(times(&leg)[before..before + 4], [290; 4], "four ticks at once");
+    assert_eq!(leg.sent.len(), 50);
+    assert_eq!(leg.session.played(), ms(1000));
 }

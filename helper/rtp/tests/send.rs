@@ -266,18 +266,19 @@ fn clear_silences_at_once_and_returns_every_mark_with_the_position() {
 
 #[test]
 fn marks_are_bounded() {
+    const LIMIT: usize = 32_768;
     let mut leg = Leg::plain();
     leg.with(|session, now| session.queue_pcm(now, &[1; 160])).unwrap();
     let long = "x".repeat(257);
     let error = MarkError::NameTooLong { length: 257, limit: 256 };
     assert_eq!(leg.with(|session, now| session.mark(now, long)), Err(error));
-    for n in 0..1024 {
+    for n in 0..LIMIT {
         assert_eq!(leg.with(|session, now| session.mark(now, n.to_string())), Ok(()));
     }
-    let error = MarkError::TooMany { limit: 1024 };
+    let error = MarkError::TooMany { limit: LIMIT };
     assert_eq!(leg.with(|session, now| session.mark(now, "one more".into())), Err(error));
     leg.with(|session, now| session.clear(now));
-    assert_eq!(leg.events().len(), 1024);
+    assert_eq!(leg.events().len(), LIMIT);
     assert_eq!(leg.with(|session, now| session.mark(now, "again".into())), Ok(()));
 }
 

@@ -19,11 +19,11 @@ fn turn_is_transcribed_replied_to_and_spoken_sentence_by_sentence() {
     assert_eq!(outputs, [Output::Start(3, Job::Speak { text: "Good day.".into() })]);
     // The first bytes are played as they come, behind a mark.
     let outputs = scene.news(3, News::Audio(vec![1; 800]));
-    let [Output::Say(begin), Output::Say(audio), Output::Note(line)] = &outputs[..] else {
+    let [Output::Say(begin), Output::Say(audio), Output::Answered(times)] = &outputs[..] else {
         panic!("{outputs:?}")
     };
     assert_eq!((begin.to_string().as_str(), samples(audio)), ("MARK:a@h##t1.0", 800));
-    assert!(line.starts_with("turn 1: "), "{line}");
+    assert!(times.line(Duration::ZERO).starts_with("turn 1: "), "{times:?}");
     assert_eq!(says(&scene.news(3, News::SpeechEnd)), ["MARK:a@h##t1.1"]);
 
     let outputs = scene.news(reply, News::Piece(" you? Fine.".into()));
@@ -112,7 +112,8 @@ fn silent_caller_is_asked_twice_and_then_bid_farewell() {
         let expected: &[&str] = if job == 3 { &["HANGUP:a@h##drain"] } else { &[] };
         assert_eq!(says(&outputs), expected);
     }
-    assert_eq!(scene.silence(60_000), []);
+    // The relay may have missed that.
+    assert_eq!(says(&scene.silence(60_000)), ["HANGUP:a@h##drain"; 6]);
 }
 
 #[test]
@@ -130,17 +131,150 @@ fn caller_who_has_put_us_on_hold_is_not_asked_whether_he_is_there() {
 #[test]
 fn service_that_is_down_is_apologized_for_and_the_next_turn_goes_on() {
     let mut scene = Scene::new();
-    let down = || News::Failed("500".into());
     let (transcribe, _) = scene.turn();
-    assert_eq!(scene.news(transcribe, down()), [Output::Start(2, Job::Speak { text: "sorry".into() })]);
-    // Nor can that be spoken: tones.
+    let apology =
+        [Output::Apologized(Apology::Spoken), Output::Start(2, Job::Speak { text: "sorry".into() })];
+    assert_eq!(scene.news(transcribe, down()), apology);
+    // Nor can that be spoken: the recording, with marks like any speech.
     let outputs = scene.news(2, down());
-    assert_eq!(says(&outputs), ["RTP 7920"]);
+    assert_eq!(outputs[0], Output::Apologized(Apology::Recorded));
+    assert_eq!(says(&outputs), ["MARK:a@h##t2.0", "RTP 16000", "MARK:a@h##t2.1"]);
+    scene.mark(2, 0, MarkOutcome::Played, 0);
+    scene.mark(2, 1, MarkOutcome::Played, 2000);
+    assert!(matches!(scene.agent.stage, Stage::Listening));
 
     let (transcribe, _) = scene.turn();
     let (reply, _) = scene.transcript(transcribe, "hello");
     let outputs = scene.news(reply, down());
     assert!(outputs.contains(&Output::Start(5, Job::Speak { text: "sorry".into() })), "{outputs:?}");
+}
+
+#[test]
+fn voice_that_is_down_is_not_asked_to_apologize() {
+    let mut scene = Scene::new();
+    let (transcribe, _) = scene.turn();
+    let (reply, _) = scene.transcript(transcribe, "hello");
+    scene.news(reply, News::Piece("Good day. How are you?".into()));
+    let outputs = scene.news(3, down());
+    assert_eq!(outputs[..2], [Output::Stop(reply), Output::Apologized(Apology::Recorded)]);
+    assert_eq!(says(&outputs), ["MARK:a@h##t2.0", "RTP 16000", "MARK:a@h##t2.1"]);
+    // The caller may interrupt that, too.
+    scene.mark(2, 0, MarkOutcome::Played, 0);
+    let outputs = scene.speak_until(|output| matches!(output, Output::Interrupted));
+    assert_eq!(says(&outputs), ["CLEAR:a@h"]);
+}
+
+#[test]
+fn voice_that_says_nothing_is_as_good_as_down() {
+    let mut scene = Scene::new();
+    let (transcribe, _) = scene.turn();
+    let (reply, _) = scene.transcript(transcribe, "hello");
+    scene.news(reply, News::Piece("Good day.".into()));
+    assert_eq!(scene.news(reply, News::ReplyEnd(Vec::new())).len(), 1);
+    let outputs = scene.news(3, News::SpeechEnd);
+    assert_eq!(says(&outputs), ["MARK:a@h##t2.0", "RTP 16000", "MARK:a@h##t2.1"]);
+}
+
+#[test]
+fn announcement_does_not_wait_for_a_voice_that_hangs() {
+    let mut scene = Scene::new();
+    let (transcribe, _) = scene.turn();
+    scene.news(transcribe, down());
+    assert_eq!(scene.silence(2_900), []);
+    let outputs = scene.silence(200);
+    assert_eq!(outputs[..2], [Output::Stop(2), Output::Apologized(Apology::Recorded)]);
+    assert_eq!(says(&outputs), ["MARK:a@h##t2.0", "RTP 16000", "MARK:a@h##t2.1"]);
+    assert_eq!(scene.news(2, News::Audio(vec![1; 800])), [], "it is too late");
+}
+
+#[test]
+fn call_that_is_still_there_after_the_hang_up_is_hung_up_again() {
+    let mut scene = Scene::new();
+    scene.agent.rules.patience = None;
+    let (transcribe, _) = scene.turn();
+    let (reply, _) = scene.transcript(transcribe, "bye");
+    scene.news(reply, News::Piece("Goodbye.".into()));
+    scene.news(reply, News::ReplyEnd(vec![call("hang_up", "")]));
+    let outputs = scene.news(3, down());
+    assert_eq!(says(&outputs), ["MARK:a@h##t2.0", "RTP 16000", "MARK:a@h##t2.1"]);
+    scene.mark(2, 0, MarkOutcome::Played, 0);
+    assert_eq!(says(&scene.mark(2, 1, MarkOutcome::Played, 2000)), ["HANGUP:a@h##drain"]);
+    assert_eq!(says(&scene.silence(9_900)), [""; 0]);
+    assert_eq!(says(&scene.silence(200)), ["HANGUP:a@h##drain"]);
+}
+
+#[test]
+fn end_of_turn_is_as_long_as_the_rules_say() {
+    for ms in [300, 1000] {
+        let mut scene = Scene::new();
+        let rules = Rules { end_of_turn: Duration::from_millis(ms), ..scene.agent.rules.clone() };
+        scene.agent = Conversation::new(id(), rules, scene.now);
+        scene.silence(1000);
+        for _ in 0..75 {
+            let frame = scene.voice.next().unwrap();
+            scene.frame(&frame);
+        }
+        let last_word = scene.now;
+        while !scene
+            .silence(20)
+            .iter()
+            .any(|output| matches!(output, Output::Start(_, Job::Transcribe { .. })))
+        {
+            assert!(scene.now - last_word < Duration::from_secs(3));
+        }
+        let waited = (scene.now - last_word).as_millis() as u64;
+        // The words end in a short pause of their own.
+        assert!((ms.saturating_sub(200)..=ms + 60).contains(&waited), "{waited} of {ms} ms");
+    }
+}
+
+#[test]
+fn long_reply_is_synthesized_a_little_ahead_of_what_is_played() {
+    let mut scene = Scene::new();
+    scene.agent.rules.patience = None;
+    let (transcribe, _) = scene.turn();
+    let (reply, _) = scene.transcript(transcribe, "tell me everything");
+    let mut jobs: VecDeque<JobId> = VecDeque::new();
+    let begun = |outputs: &[Output], jobs: &mut VecDeque<JobId>| {
+        let speech = outputs.iter().filter_map(|output| match output {
+            Output::Start(job, Job::Speak { .. }) => Some(*job),
+            _ => None,
+        });
+        let before = jobs.len();
+        jobs.extend(speech);
+        jobs.len() - before
+    };
+    let outputs = scene.news(reply, News::Piece("A sentence of ten seconds. ".repeat(60)));
+    let mut asked = begun(&outputs, &mut jobs);
+    begun(&scene.news(reply, News::ReplyEnd(Vec::new())), &mut jobs);
+    let start = scene.now;
+    while asked < 60 {
+        while let Some(job) = jobs.pop_front() {
+            let outputs = scene.news(job, News::Audio(vec![1; 80_000]));
+            asked += begun(&outputs, &mut jobs);
+            let outputs = scene.news(job, News::SpeechEnd);
+            asked += begun(&outputs, &mut jobs);
+        }
+        let played = (scene.now - start).as_secs() as usize;
+        assert!((asked - 1) * 10 <= played + 30, "{asked} sentences after {played} s");
+        assert!(asked * 10 >= played, "it never runs dry: {asked} sentences after {played} s");
+        let outputs = scene.silence(1000);
+        asked += begun(&outputs, &mut jobs);
+    }
+}
+
+#[test]
+fn sentence_without_end_is_cut() {
+    let mut scene = Scene::new();
+    let (transcribe, _) = scene.turn();
+    let (reply, _) = scene.transcript(transcribe, "hello");
+    scene.news(reply, News::Piece("Good day. ".into()));
+    for _ in 0..12 {
+        assert_eq!(says(&scene.news(3, News::Audio(vec![1; 80_000]))).last().unwrap(), "RTP 80000");
+    }
+    let outputs = scene.news(3, News::Audio(vec![1; 80_000]));
+    assert_eq!(outputs[0], Output::Stop(3));
+    assert_eq!(says(&outputs), ["RTP 80000", "MARK:a@h##t1.1"]);
 }
 
 #[test]
@@ -227,6 +361,8 @@ impl Scene {
             prompt: "there?".into(),
             farewell: "bye".into(),
             apology: "sorry".into(),
+            end_of_turn: Duration::from_millis(500),
+            recording: [7; RECORDING].into(),
         };
         let frames: Vec<[i16; 160]> = voice::speech(8000, 3000, 1).as_chunks().0.to_vec();
         let mut scene =
@@ -313,6 +449,13 @@ impl Scene {
         self.news(3, News::Audio(vec![1; ms * 8]));
         reply
     }
+}
+
+/// Samples of the recorded apology.
+const RECORDING: usize = 16_000;
+
+fn down() -> News {
+    News::Failed("500".into())
 }
 
 fn id() -> CallId {

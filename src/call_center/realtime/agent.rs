@@ -6,6 +6,9 @@
 //! conversation alive when a session ends or is lost.
 
 mod apology;
+mod caller;
+mod service;
+mod session;
 mod tools;
 
 use std::{
@@ -16,21 +19,20 @@ use std::{
 use bytes::Bytes;
 use model::{
     command::{Command, HangupWord},
-    event::Event,
     id::CallId,
 };
 
 use self::apology::Announcement;
 use super::{
-    Author, ClientEvent, FunctionCall, LinkId, LinkNews, ResponseStatus, ServerEvent, SessionConfig,
-    playback::{Fate, Piece, Playback},
-    sessions::{Lost, Ready, Sessions},
+    Author, ClientEvent, FunctionCall, SessionConfig,
+    playback::Playback,
+    sessions::Sessions,
     timing::{AudioClock, Timing},
     transcript::Transcript,
 };
 use crate::call_center::{
     agent::{Agent, Input, JobId, Output},
-    conversation::{MOST_KEYS, MOST_QUESTIONS, NEXT_KEY, Rules, TRANSFERRED},
+    conversation::{MOST_QUESTIONS, Rules, TRANSFERRED},
 };
 
 /// How to use the service.
@@ -102,6 +104,8 @@ struct Response {
     last: Instant,
     /// Some of its audio has come.
     audible: bool,
+    /// It was asked for a second time.
+    urged: bool,
     calls: Vec<FunctionCall>,
 }
 
@@ -194,258 +198,6 @@ impl RealtimeAgent {
         self.request(now);
     }
 
-    // ---- the caller ---------------------------------------------------------------------------------------------
-
-    fn hear(&mut self, now: Instant, audio: &Bytes) {
-        if self.leaving.is_some() {
-            return;
-        }
-        if self.sessions.ready().is_some() {
-            self.clock.sent(now, audio.len());
-            return self.send(ClientEvent::Append(audio.clone()));
-        }
-        while self.waiting.len() >= MOST_WAITING {
-            self.waiting.pop_front();
-        }
-        self.waiting.push_back(audio.clone());
-    }
-
-    /// The caller speaks or presses a key: whatever is said gives way.
-    fn interrupted(&mut self, now: Instant, by_voice: bool) {
-        (self.unanswered, self.rounds, self.wants, self.then) = (0, 0, false, Then::Listen);
-        if let Some(Announcement { job, .. }) = self.announcement.take() {
-            self.out.push_back(Output::Stop(job));
-        }
-        let response = self.response.take();
-        if let Some(id) = response.as_ref().and_then(|response| response.id.clone()) {
-            self.given_up = id;
-        }
-        // What the caller talks over, the service stops by itself.
-        if response.is_some() && !by_voice {
-            self.send(ClientEvent::Cancel);
-        }
-        let out = &mut self.out;
-        let id = response.as_ref().and_then(|response| response.id.as_deref());
-        if self.playback.interrupt(now, id, &mut |command| out.push_back(Output::Say(command))) {
-            self.note(format!("turn {}: the caller interrupts", self.turn));
-        }
-    }
-
-    fn turn_over(&mut self, now: Instant, read: Instant, at: Option<Duration>) {
-        let began = self.speaking.take().flatten();
-        self.silent_since = now;
-        self.turn += 1;
-        let silence = self.plan.session.turn_detection.silence();
-        let last_word = at.map(|at| at.saturating_sub(silence));
-        let moment = last_word.and_then(|at| self.clock.moment(at)).unwrap_or(read);
-        let said = last_word.zip(began).map(|(end, began)| end.saturating_sub(began));
-        self.timing = Some(Timing::new(now, read, moment, said));
-        self.response = Some(Response::requested(now));
-    }
-
-    fn key(&mut self, now: Instant, digit: char) {
-        self.interrupted(now, false);
-        if self.keys.len() < MOST_KEYS {
-            self.keys.push(digit);
-        }
-        (self.silent_since, self.keys_until) = (now, Some(now + NEXT_KEY));
-    }
-
-    fn keys_over(&mut self, now: Instant) {
-        self.keys_until = None;
-        let text = format!("({} on the keypad)", std::mem::take(&mut self.keys));
-        self.turn += 1;
-        self.transcript.words(&format!("keys {}", self.turn), true, &text);
-        self.send(ClientEvent::Message { author: Author::User, text });
-        self.request(now);
-    }
-
-    fn relay(&mut self, now: Instant, event: &Event) {
-        match event {
-            Event::Mark { name, outcome, played, .. } => {
-                let fates = self.playback.mark(now, name, *outcome, *played);
-                self.fates(now, fates);
-            }
-            Event::Dtmf { digit, .. } if self.leaving.is_none() => self.key(now, *digit),
-            Event::Transfer { status, .. } if *status >= 300 => {
-                self.transfer_failed(now, &status.to_string())
-            }
-            Event::Hold { .. } => self.held = true,
-            Event::Resume { .. } => (self.held, self.silent_since) = (false, now),
-            _ => {}
-        }
-    }
-
-    /// It is known how much of something was heard.
-    fn fates(&mut self, now: Instant, fates: Vec<Fate>) {
-        for Fate { source, item, content_index, heard, received, cut } in fates {
-            self.silent_since = now;
-            self.transcript.heard(&item, heard, received);
-            if !cut {
-                continue;
-            }
-            self.note(format!("{} of {} ms were heard", heard.as_millis(), received.as_millis()));
-            // Of nothing heard nothing can be kept: the service refuses to cut at zero.
-            if heard >= Duration::from_millis(1) && self.sessions.ready() == Some(source) {
-                self.send(ClientEvent::Truncate { item, content_index, audio_end: heard });
-            }
-        }
-    }
-
-    // ---- the service --------------------------------------------------------------------------------------------
-
-    fn link(&mut self, now: Instant, read: Instant, link: LinkId, news: LinkNews) {
-        match news {
-            LinkNews::Up => {
-                if self.sessions.up(now, link) {
-                    let update = ClientEvent::SessionUpdate(Box::new(self.plan.session.clone()));
-                    self.out.push_back(Output::Send(link, update));
-                }
-            }
-            LinkNews::Down { why, refused } => self.down(now, link, &why, refused),
-            LinkNews::Event(ServerEvent::SessionUpdated) => {
-                if self.sessions.updated(now, link) == Some(Ready::Current) {
-                    self.begin_session(now);
-                }
-            }
-            LinkNews::Event(ServerEvent::Error { ours: true, code, message })
-                if self.sessions.is_preparing(link) =>
-            {
-                self.out.push_back(Output::Close(link));
-                let why = format!("the service refuses the session: {code} {message}");
-                self.trouble(why.clone());
-                self.down(now, link, &why, true);
-            }
-            LinkNews::Event(event) => {
-                if self.sessions.ready() == Some(link) && self.leaving.is_none() {
-                    self.event(now, read, link, event);
-                }
-            }
-        }
-    }
-
-    /// A session may be talked with: it learns what was said before.
-    fn begin_session(&mut self, now: Instant) {
-        self.clock = AudioClock::default();
-        if let Some(summary) = self.transcript.summary() {
-            let text = format!("You are in the middle of this call. What was said so far:\n{summary}");
-            self.send(ClientEvent::Message { author: Author::System, text });
-        }
-        for audio in std::mem::take(&mut self.waiting) {
-            self.hear(now, &audio);
-        }
-        let owes = std::mem::take(&mut self.owes);
-        match self.plan.greeting.clone().filter(|_| !self.greeted) {
-            Some(greeting) => self.instruct(now, format!("Greet the caller with these words: {greeting}")),
-            None if owes => self.request(now),
-            None => {}
-        }
-        self.greeted = true;
-        self.silent_since = now;
-    }
-
-    fn event(&mut self, now: Instant, read: Instant, link: LinkId, event: ServerEvent) {
-        match event {
-            ServerEvent::SpeechStarted { item, at } => {
-                self.interrupted(now, true);
-                self.speaking = Some(at);
-                self.transcript.caller(&item);
-            }
-            ServerEvent::SpeechStopped { at } => self.turn_over(now, read, at),
-            ServerEvent::Heard { item, text } => self.transcript.words(&item, true, &text),
-            ServerEvent::Spoken { item, text } => self.transcript.words(&item, false, &text),
-            ServerEvent::ResponseCreated { response } => self.response_created(now, response),
-            ServerEvent::Audio { response, item, content_index, audio } => {
-                let piece = Piece { source: link, response: &response, item: &item, content_index, audio };
-                self.speech(now, read, piece);
-            }
-            ServerEvent::AudioDone { item } => {
-                let out = &mut self.out;
-                self.playback.complete(link, &item, &mut |command| out.push_back(Output::Say(command)));
-            }
-            ServerEvent::Call(call) => {
-                if let Some(response) = &mut self.response {
-                    response.last = now;
-                    response.note_call(call);
-                }
-            }
-            ServerEvent::ResponseDone { response, status, calls } => {
-                self.response_done(now, link, &response, status, calls);
-            }
-            ServerEvent::Error { code, message, .. } => self.service_error(now, link, &code, &message),
-            ServerEvent::SessionCreated | ServerEvent::SessionUpdated | ServerEvent::Other => {}
-        }
-    }
-
-    fn response_created(&mut self, now: Instant, id: String) {
-        // It was asked for when the caller began to speak.
-        if self.speaking.is_some() {
-            self.given_up = id;
-            return self.send(ClientEvent::Cancel);
-        }
-        let response = self.response.get_or_insert_with(|| Response::requested(now));
-        (response.id, response.last) = (Some(id), now);
-    }
-
-    fn speech(&mut self, now: Instant, read: Instant, piece: Piece<'_>) {
-        if !piece.response.is_empty() && piece.response == self.given_up {
-            return;
-        }
-        if let Some(response) = &mut self.response {
-            (response.last, response.audible) = (now, true);
-        }
-        let item = piece.item.to_owned();
-        let out = &mut self.out;
-        if self.playback.audio(now, piece, &mut |command| out.push_back(Output::Say(command))) {
-            self.transcript.agent(&item);
-            if let Some(timing) = self.timing.take() {
-                self.note(timing.line(self.turn, read, now));
-            }
-        }
-    }
-
-    fn response_done(
-        &mut self,
-        now: Instant,
-        link: LinkId,
-        id: &str,
-        status: ResponseStatus,
-        calls: Vec<FunctionCall>,
-    ) {
-        let own = |response: &Response| match &response.id {
-            Some(own) => own == id || id.is_empty(),
-            None => id != self.given_up,
-        };
-        let Some(mut response) = self.response.take_if(|response| own(response)) else { return };
-        let out = &mut self.out;
-        self.playback.complete_response(link, id, &mut |command| out.push_back(Output::Say(command)));
-        self.silent_since = now;
-        calls.into_iter().for_each(|call| response.note_call(call));
-        match status {
-            ResponseStatus::Completed => self.tools(now, &response),
-            ResponseStatus::Failed(why) => {
-                self.trouble(format!("the service could not reply: {why}"));
-                if !response.audible {
-                    self.apologize(now, self.then.clone());
-                }
-            }
-            ResponseStatus::Cancelled | ResponseStatus::Incomplete => {}
-        }
-        if std::mem::take(&mut self.wants) && self.response.is_none() {
-            self.request(now);
-        }
-    }
-
-    fn service_error(&mut self, now: Instant, link: LinkId, code: &str, message: &str) {
-        self.trouble(format!("the service says: {code} {message}"));
-        if code == "session_expired" {
-            self.out.push_back(Output::Close(link));
-            self.down(now, link, "the session is over", false);
-        }
-    }
-
-    // ---- time ---------------------------------------------------------------------------------------------------
-
     fn timeout(&mut self, now: Instant) {
         let fates = self.playback.timeout(now);
         self.fates(now, fates);
@@ -459,6 +211,9 @@ impl RealtimeAgent {
             self.out.push_back(Output::Close(link));
             self.trouble("the service takes too long to begin a session");
             self.down(now, link, "late", false);
+        }
+        if self.urge_due().is_some_and(|at| now >= at) {
+            self.urge();
         }
         if self.reply_overdue().is_some_and(|at| now >= at)
             && let Some(link) = self.sessions.ready()
@@ -474,6 +229,9 @@ impl RealtimeAgent {
         }
         if self.sessions.is_at_its_end(now) {
             self.change_session(now);
+        }
+        if self.absence_noticed().is_some_and(|at| now >= at) {
+            self.apologize(now, self.then.clone());
         }
         if self.silence_over().is_some_and(|at| now >= at) {
             self.ask_silent_caller(now);
@@ -496,9 +254,28 @@ impl RealtimeAgent {
         self.instruct(now, format!("The call ends. Say these words only: {}", self.rules.farewell));
     }
 
+    /// When a reply that has not begun has to be asked for: a service may take a noise for the end of nothing.
+    fn urge_due(&self) -> Option<Instant> {
+        let waits = |response: &&Response| response.id.is_none() && !response.urged;
+        self.response.as_ref().filter(waits).map(|response| response.last + URGED)
+    }
+
+    fn urge(&mut self) {
+        if let Some(response) = &mut self.response {
+            response.urged = true;
+            self.send(ClientEvent::Respond);
+        }
+    }
+
     /// When a reply has to be given up.
     fn reply_overdue(&self) -> Option<Instant> {
         self.response.as_ref().map(|response| response.last + REPLIED)
+    }
+
+    /// When the caller has to hear that there is nobody to talk with.
+    fn absence_noticed(&self) -> Option<Instant> {
+        let waits = !self.apologized && self.leaving.is_none();
+        self.sessions.absent_since().filter(|_| waits).map(|since| since + NOTICED)
     }
 
     /// When the caller has been silent for too long.
@@ -544,77 +321,11 @@ impl RealtimeAgent {
             }
         }
     }
-
-    /// Goes on in the session that was prepared.
-    fn change_session(&mut self, now: Instant) {
-        let Some((old, _)) = self.sessions.take_next() else { return };
-        if let Some(old) = old {
-            self.out.push_back(Output::Close(old));
-            self.forget_session(old);
-            self.note("a fresh session goes on with the conversation");
-        }
-        self.begin_session(now);
-    }
-
-    /// What a session that is over leaves behind.
-    fn forget_session(&mut self, link: LinkId) {
-        let unanswered = |response: &Response| !response.audible;
-        self.owes |= self.response.take().as_ref().is_some_and(unanswered) || self.wants;
-        (self.wants, self.speaking) = (false, None);
-        let out = &mut self.out;
-        self.playback.complete_response(link, "", &mut |command| out.push_back(Output::Say(command)));
-    }
-
-    fn down(&mut self, now: Instant, link: LinkId, why: &str, refused: bool) {
-        match self.sessions.down(now, link) {
-            Lost::Current => self.lost(now, link, refused, refused),
-            Lost::Next => self.note(format!("no fresh session yet: {why}")),
-            Lost::Neither => {}
-        }
-    }
-
-    /// The service is there and does not reply.
-    fn hung(&mut self, now: Instant, link: LinkId) {
-        if self.sessions.down(now, link) == Lost::Current {
-            self.lost(now, link, false, true);
-        }
-    }
-
-    /// The session is lost. `helpless`: the caller has to hear that.
-    fn lost(&mut self, now: Instant, link: LinkId, refused: bool, helpless: bool) {
-        self.forget_session(link);
-        match self.leaving {
-            Some(Leaving { until: None }) => return,
-            // There may be more to say if the transfer fails.
-            Some(Leaving { until: Some(_) }) => {
-                self.sessions.wait(now, refused);
-                return;
-            }
-            None => {}
-        }
-        if self.sessions.has_next() {
-            return self.change_session(now);
-        }
-        if self.sessions.failures() == 0 {
-            self.apologized = false;
-        }
-        let gives_up =
-            self.plan.lost_action == LostAction::HangUp && (refused || self.sessions.outage(now) >= GIVEN_UP);
-        if gives_up {
-            self.trouble("given up: the service stays away");
-            return self.apologize(now, Then::HangUp);
-        }
-        let pause = self.sessions.wait(now, refused);
-        self.note(format!("connecting to the service again in {:.1} s", pause.as_secs_f64()));
-        if (helpless || self.sessions.outage(now) >= NOTICED) && !self.apologized {
-            self.apologize(now, self.then.clone());
-        }
-    }
 }
 
 impl Response {
     fn requested(now: Instant) -> Self {
-        Self { id: None, last: now, audible: false, calls: Vec::new() }
+        Self { id: None, last: now, audible: false, urged: false, calls: Vec::new() }
     }
 
     /// The same call is told of several times, not always completely.
@@ -655,19 +366,17 @@ impl Agent for RealtimeAgent {
         if self.leaving.is_some() {
             return leaving;
         }
-        let waits = [self.keys_until, self.reply_overdue(), self.silence_over()];
-        let parts = [self.sessions.deadline(), self.playback.deadline()];
+        let waits = [self.keys_until, self.reply_overdue(), self.absence_noticed(), self.silence_over()];
+        let parts = [self.urge_due(), self.sessions.deadline(), self.playback.deadline()];
         waits.into_iter().chain(parts).flatten().min()
     }
 }
 
-/// Five seconds of the caller: longer than a session takes to begin.
-const MOST_WAITING: usize = 250;
 /// Time in which something must be heard of a reply.
 const REPLIED: Duration = Duration::from_secs(15);
+/// Time in which a reply should have begun.
+const URGED: Duration = Duration::from_secs(7);
 /// Time without the service after which the caller hears of it.
 const NOTICED: Duration = Duration::from_secs(4);
-/// Time without a session that lasts after which a call is given up.
-const GIVEN_UP: Duration = Duration::from_secs(60);
 /// Function calls of one response.
 const MOST_CALLS: usize = 8;

@@ -26,11 +26,6 @@ impl BackOff {
         whole / 2 + (whole / 2).mul_f64(share)
     }
 
-    /// Pauses since the beginning.
-    pub fn attempts(&self) -> u32 {
-        self.attempts
-    }
-
     /// It went well: the next pause is the first again.
     pub fn reset(&mut self) {
         self.attempts = 0;
@@ -76,7 +71,6 @@ mod tests {
         for _ in 0..5 {
             back_off.next_pause();
         }
-        assert_eq!(back_off.attempts(), 5);
         back_off.reset();
         assert!(back_off.next_pause() <= FIRST);
     }

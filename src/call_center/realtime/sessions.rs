@@ -56,7 +56,10 @@ pub(super) enum Ready {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lost {
     /// The one in use.
-    Current,
+    Current {
+        /// It had been a session for a while.
+        lasted: bool,
+    },
     /// The one that should have taken its place.
     Next,
     /// None that matters any more.
@@ -125,7 +128,7 @@ impl Sessions {
         self.current.filter(|session| session.stage == Stage::Ready).map(|session| session.id)
     }
 
-    /// A connection is down. `Current` has to be followed by [`Self::take_next`], [`Self::wait`] or nothing for good.
+    /// A connection is down. `Lost::Current` has to be followed by [`Self::take_next`], [`Self::wait`] or nothing for good.
     pub(super) fn down(&mut self, now: Instant, id: LinkId) -> Lost {
         if self.next.is_some_and(|next| next.id == id) {
             self.next = None;
@@ -134,13 +137,14 @@ impl Sessions {
         }
         let Some(session) = self.current.take_if(|session| session.id == id) else { return Lost::Neither };
         let was_ready = session.stage == Stage::Ready;
-        if was_ready && now.saturating_duration_since(session.since) >= STABLE {
+        let lasted = was_ready && now.saturating_duration_since(session.since) >= STABLE;
+        if lasted {
             self.back_off.reset();
             self.outage = None;
         }
         self.outage.get_or_insert(if was_ready { now } else { session.since });
         self.roll_over = None;
-        Lost::Current
+        Lost::Current { lasted }
     }
 
     /// Puts the session that was prepared in the place of the one in use: that one's id, to be closed, and the new one's.
@@ -159,9 +163,10 @@ impl Sessions {
         pause
     }
 
-    /// Connections that went wrong in a row.
-    pub(super) fn failures(&self) -> u32 {
-        self.back_off.attempts()
+    /// Since when there has been no session to talk with.
+    pub(super) fn absent_since(&self) -> Option<Instant> {
+        let since = self.outage.into_iter().chain(self.current.map(|session| session.since)).min();
+        since.filter(|_| self.ready().is_none())
     }
 
     /// For how long there has been no session that lasts.
@@ -274,13 +279,14 @@ mod tests {
         let mut sessions = Sessions::new(S(3300), 1);
         for n in 0..3 {
             let id = ready(&mut sessions, start + S(n));
-            assert_eq!(sessions.down(start + S(n), id), Lost::Current);
-            sessions.wait(start + S(n), false);
-            assert_eq!(sessions.failures(), n as u32 + 1);
+            assert_eq!(sessions.down(start + S(n), id), Lost::Current { lasted: false });
+            let longest = S(2 << n);
+            let pause = sessions.wait(start + S(n), false);
+            assert!((longest / 2..=longest).contains(&pause), "{pause:?}");
         }
         assert_eq!(sessions.outage(start + S(5)), S(5));
         let id = ready(&mut sessions, start + S(10));
-        assert_eq!(sessions.down(start + S(30), id), Lost::Current);
+        assert_eq!(sessions.down(start + S(30), id), Lost::Current { lasted: true });
         assert!(sessions.wait(start + S(30), false) <= S(2));
         assert_eq!(sessions.outage(start + S(31)), S(1));
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::{
     Client, RequestBuilder, Response, StatusCode,
     header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER},
@@ -21,6 +22,7 @@ pub struct Api {
     base: String,
     key: Secret,
     retries: Retries,
+    timeout: Duration,
 }
 
 /// How often and when a request is made again: after a 429, a 5xx, or a connection that could not be made.
@@ -66,12 +68,12 @@ impl Api {
             .use_rustls_tls()
             .default_headers(headers)
             .connect_timeout(CONNECT)
-            .read_timeout(READ)
             .pool_idle_timeout(IDLE)
             .tcp_nodelay(true)
             .build()
             .map_err(|error| SpeechError::Connection(error.to_string()))?;
-        Ok(Self { client, base: base.to_owned(), key: Secret::new(key), retries: Retries::default() })
+        let (base, key) = (base.to_owned(), Secret::new(key));
+        Ok(Self { client, base, key, retries: Retries::default(), timeout: ANSWER })
     }
 
     /// With the same connections, for a service at another place.
@@ -82,6 +84,35 @@ impl Api {
     /// With other rules for trying again.
     pub fn with_retries(self, retries: Retries) -> Self {
         Self { retries, ..self }
+    }
+
+    /// With another limit than 30 seconds for the time until an answer begins. Between two pieces of an answer there may be
+    /// 15 seconds, or as much if that is less.
+    pub fn with_timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// The next piece of an answer; `None` at its end.
+    pub(super) async fn piece(&self, answer: &mut Response) -> Result<Option<Bytes>, SpeechError> {
+        let limit = self.timeout.min(BETWEEN_PIECES);
+        let piece = tokio::time::timeout(limit, answer.chunk()).await.map_err(|_| SpeechError::Timeout)?;
+        piece.map_err(|error| self.connection(&error))
+    }
+
+    /// The whole text of an answer.
+    pub(super) async fn text(&self, mut answer: Response) -> Result<String, SpeechError> {
+        let mut text = Vec::new();
+        while let Some(piece) = self.piece(&mut answer).await? {
+            if text.len() + piece.len() > LONGEST_TEXT {
+                return Err(SpeechError::Answer("more text than an answer can have".to_owned()));
+            }
+            text.extend_from_slice(&piece);
+        }
+        Ok(String::from_utf8_lossy(&text).into_owned())
     }
 
     pub(super) fn base(&self) -> &str {
@@ -107,7 +138,7 @@ impl Api {
         loop {
             done += 1;
             let request = fill(self.client.post(&url))?;
-            let (error, asked) = match tokio::time::timeout(ANSWER, request.send()).await {
+            let (error, asked) = match tokio::time::timeout(self.timeout, request.send()).await {
                 Err(_) => return Err(SpeechError::Timeout),
                 Ok(Err(error)) if error.is_connect() => (self.connection(&error), None),
                 Ok(Err(error)) => return Err(self.connection(&error)),
@@ -115,7 +146,7 @@ impl Api {
                 Ok(Ok(response)) => {
                     let status = response.status();
                     let asked = retry_after(response.headers());
-                    let message = self.said(&response.text().await.unwrap_or_default());
+                    let message = self.said(&self.text(response).await.unwrap_or_default());
                     let error = SpeechError::Refused { status: status.as_u16(), message };
                     if !is_worth_another(status) {
                         return Err(error);
@@ -170,11 +201,13 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 const CONNECT: Duration = Duration::from_secs(5);
 /// From the request to the head of the answer.
-pub(super) const ANSWER: Duration = Duration::from_secs(30);
+const ANSWER: Duration = Duration::from_secs(30);
 /// Between two pieces of an answer.
-const READ: Duration = Duration::from_secs(15);
+const BETWEEN_PIECES: Duration = Duration::from_secs(15);
 /// How long a connection is kept: callers think, and a new one costs a TLS handshake.
 const IDLE: Duration = Duration::from_secs(90);
+/// Bytes of a text: a transcript of a minute has a thousandth of it.
+const LONGEST_TEXT: usize = 1 << 20;
 const LONGEST_MESSAGE: usize = 300;
 
 #[cfg(test)]

@@ -49,3 +49,45 @@ pub enum SpeechError {
         error: io::Error,
     },
 }
+
+impl SpeechError {
+    /// What kind of failure it is, for metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            SpeechError::Refused { status: 401 | 403, .. } => "unauthorised",
+            SpeechError::Refused { status: 429, .. } => "rate-limited",
+            SpeechError::Refused { status: 500.., .. } => "server-error",
+            SpeechError::Refused { .. } => "refused",
+            SpeechError::Timeout => "timeout",
+            SpeechError::Connection(_) => "connection",
+            SpeechError::Answer(_) | SpeechError::NoContent => "answer",
+            SpeechError::EmptyKey
+            | SpeechError::FileNotFound(_)
+            | SpeechError::EmptyText
+            | SpeechError::Speed
+            | SpeechError::EmptyMessage
+            | SpeechError::File { .. } => "internal",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn status_tells_the_kind() {
+        let refused = |status| SpeechError::Refused { status, message: String::new() }.kind();
+        let kinds = [400, 401, 403, 404, 429, 500, 503].map(refused);
+        let expected = [
+            "refused",
+            "unauthorised",
+            "unauthorised",
+            "refused",
+            "rate-limited",
+            "server-error",
+            "server-error",
+        ];
+        assert_eq!(kinds, expected);
+    }
+}

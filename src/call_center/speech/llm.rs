@@ -16,8 +16,7 @@ use serde_json::Value;
 
 use super::{
     Api, ChatMessage, DEFAULT_BASE_URL, Reply, Role, SpeechError, Tool, ToolCall, Work,
-    api::{ANSWER, is_worth_another},
-    sse::Events,
+    api::is_worth_another, sse::Events,
 };
 
 /// A chat model of OpenAI, or of a server that speaks like it.
@@ -75,7 +74,7 @@ impl OpenAiLlm {
         let client = OpenAIClient::builder()
             .with_endpoint(self.api.base())
             .with_api_key(self.api.key().expose())
-            .with_timeout(ANSWER.as_secs())
+            .with_timeout(self.api.timeout().as_secs().max(1))
             .build()
             .map_err(|error| SpeechError::Connection(error.to_string()))?;
         let mut done = 0;
@@ -137,7 +136,7 @@ impl Reply for OpenAiLlm {
             let mut response = self.api.post("/chat/completions", |r| Ok(r.json(&body))).await?;
             let mut events = Events::default();
             let mut pieces = Pieces::default();
-            while let Some(chunk) = response.chunk().await.map_err(|error| self.api.connection(&error))? {
+            while let Some(chunk) = self.api.piece(&mut response).await? {
                 if !events.take(&chunk, |data| pieces.take(data, piece)) {
                     return Err(SpeechError::Answer("a line without end".to_owned()));
                 }

@@ -70,7 +70,7 @@ impl Transcribe for OpenAiStt {
                     Ok(request.multipart(form))
                 })
                 .await?;
-            let body = response.text().await.map_err(|error| self.api.connection(&error))?;
+            let body = self.api.text(response).await?;
             let json: Option<serde_json::Value> = serde_json::from_str(&body).ok();
             let text = json.as_ref().and_then(|json| json.get("text")?.as_str());
             text.map(str::to_owned).ok_or_else(|| SpeechError::Answer(self.api.said(&body)))

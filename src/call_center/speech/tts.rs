@@ -100,7 +100,7 @@ impl OpenAiTts {
 
     /// What is left of an answer, behind what has come of it.
     async fn whole(&self, mut response: Response, mut audio: BytesMut) -> Result<Bytes, SpeechError> {
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.api.connection(&error))? {
+        while let Some(chunk) = self.api.piece(&mut response).await? {
             if audio.len() + chunk.len() > LONGEST_AUDIO {
                 return Err(SpeechError::Answer("more audio than a reply can have".to_owned()));
             }
@@ -122,7 +122,7 @@ impl Synthesize for OpenAiTts {
     ) -> Work<'a, ()> {
         Box::pin(async move {
             let mut response = self.ask(text, &self.voice, self.speed, SpeechFormat::Pcm).await?;
-            let first = response.chunk().await.map_err(|error| self.api.connection(&error))?;
+            let first = self.api.piece(&mut response).await?;
             let mut first = BytesMut::from(&first.unwrap_or_default()[..]);
             // A server that is not OpenAI's may send a file whatever it was asked for.
             if is_a_file(&response, &first) {
@@ -139,7 +139,7 @@ impl Synthesize for OpenAiTts {
                 if !samples.is_empty() {
                     piece(samples);
                 }
-                match response.chunk().await.map_err(|error| self.api.connection(&error))? {
+                match self.api.piece(&mut response).await? {
                     Some(chunk) => first.extend_from_slice(&chunk),
                     None => break,
                 }
@@ -167,8 +167,7 @@ impl Downsampler {
     /// Takes whole samples out of `bytes`.
     fn take(&mut self, bytes: &mut BytesMut) -> Vec<i16> {
         let whole = bytes.split_to(bytes.len() & !1);
-        let samples: Vec<i16> =
-            whole.as_chunks::<2>().0.iter().map(|pair| i16::from_le_bytes(*pair)).collect();
+        let samples: Vec<i16> = model::audio::samples(&whole).collect();
         let mut out = Vec::with_capacity(samples.len() / 3 + 1);
         self.0.process(&samples, &mut out);
         out

@@ -3,7 +3,10 @@
 //! In: payload and keys of the provider, what the relay wants sent. Out: the same to the relay, payload for the provider. Audio
 //! that the relay speaks itself passes untouched; the rest is converted. Knows nothing of sockets and messages.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use actix::Recipient;
 use bytes::Bytes;
@@ -29,6 +32,8 @@ pub struct CallerLeg {
     hearing: Option<AudioCodec>,
     /// The same to it.
     speaking: Option<AudioCodec>,
+    /// When the relay said something last, unless it was cleared.
+    said: Option<Instant>,
 }
 
 impl CallerLeg {
@@ -54,7 +59,7 @@ impl CallerLeg {
             sent,
         };
         let (leg, incoming) = StreamLeg::open(start, own.0, own.1);
-        Ok((Self { leg, hearing, speaking }, incoming))
+        Ok((Self { leg, hearing, speaking, said: None }, incoming))
     }
 
     /// The caller said something.
@@ -76,12 +81,23 @@ impl CallerLeg {
     }
 
     /// What the relay wants said, in the provider's format.
-    pub fn say(&mut self, payload: Bytes) -> Bytes {
+    pub fn say(&mut self, payload: Bytes, now: Instant) -> Bytes {
+        self.said = Some(now);
         match &mut self.speaking {
             None => payload,
             // The relay sends whole samples.
             Some(codec) => codec.encode_from_canonical(&payload).unwrap_or_default(),
         }
+    }
+
+    /// The provider drops what it has not played.
+    pub fn cleared(&mut self) {
+        self.said = None;
+    }
+
+    /// Whether the provider may still be playing what was said last.
+    pub fn may_be_playing(&self, now: Instant) -> bool {
+        self.said.is_some_and(|said| now.saturating_duration_since(said) < QUEUED)
     }
 
     /// Carries out what the relay wants. `Some`: the stream is to be closed.
@@ -94,6 +110,9 @@ impl CallerLeg {
         self.leg.ended(label);
     }
 }
+
+/// What a provider may have in its queue: the relay's lead, and what a stall of the network has left there.
+const QUEUED: Duration = Duration::from_secs(2);
 
 /// What the relay calls a format, and how it is converted where the relay does not speak it.
 fn spoken(format: MediaFormat) -> Result<(Codec, Option<AudioCodec>), SipTransportError> {

@@ -13,6 +13,7 @@ mod caller_leg;
 mod inbox;
 mod playout;
 mod program;
+mod relayed;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -50,10 +51,9 @@ use crate::{
     metrics::Present,
     relay::{
         io::{Alarm, AlarmRang},
-        message::{AudioMessage, SipCommand, StreamOutput},
+        message::AudioMessage,
         outbox::{CloseReason, Outbox},
         socket::{FromSocket, Socket, Terms},
-        stream_leg::CloseStream,
     },
 };
 
@@ -245,8 +245,10 @@ impl MediaStream {
                     stream::MarkOutcome::Cleared if is_over => MarkOutcome::Lost,
                     stream::MarkOutcome::Cleared => MarkOutcome::Cleared,
                 };
-                if let User::Program(program) = &mut up.user {
-                    program.marked(&name, outcome);
+                match &mut up.user {
+                    User::Program(program) => program.marked(&name, outcome),
+                    User::Relay(_) if name == relayed::LAST => self.hang_up(None, ctx),
+                    User::Relay(_) => {}
                 }
             }
             Event::Error { code, detail } => {
@@ -372,15 +374,6 @@ impl MediaStream {
             // Its call goes on without the stream, and nobody would hear the caller.
             Phase::Up(up) if up.info.provider == Provider::Telnyx => self.hang_up(None, ctx),
             _ => self.end(reason),
-        }
-    }
-
-    /// Tells the relay why the stream ends; a program is told by the end of its queues.
-    fn tell_end(&mut self, label: EndLabel) {
-        if let Phase::Up(up) = &mut self.phase
-            && let User::Relay(leg) = &mut up.user
-        {
-            leg.ended(label);
         }
     }
 
@@ -567,40 +560,6 @@ impl Handler<Order> for MediaStream {
             (_, None) => {}
         }
         self.drain(ctx);
-    }
-}
-
-impl Handler<StreamOutput> for MediaStream {
-    type Result = ();
-
-    fn handle(&mut self, output: StreamOutput, ctx: &mut Context<Self>) {
-        let Phase::Up(up) = &mut self.phase else { return };
-        let User::Relay(leg) = &mut up.user else { return };
-        match output {
-            StreamOutput::Audio(payload) => {
-                let payload = leg.say(payload);
-                self.send_audio(&payload);
-            }
-            StreamOutput::Clear => self.clear(ctx),
-        }
-    }
-}
-
-impl Handler<SipCommand> for MediaStream {
-    type Result = ();
-
-    fn handle(&mut self, command: SipCommand, ctx: &mut Context<Self>) {
-        let Phase::Up(up) = &mut self.phase else { return };
-        let User::Relay(leg) = &mut up.user else { return };
-        match leg.command(command.action) {
-            None => {}
-            Some(CloseStream::HungUp) => self.hang_up(None, ctx),
-            Some(CloseStream::Refused { status }) => {
-                info!(status, "the relay does not take the call");
-                self.gate.metrics.gateway.refused("declined");
-                self.hang_up(None, ctx);
-            }
-        }
     }
 }
 

@@ -9,6 +9,7 @@
 //! | `direction` | `inbound`, `outbound` |
 //! | `sip_call_id` | the Call-ID |
 //! | `SipHeader_X-...` | each `X-` header of the INVITE; Twilio's name for them |
+//! | any | of a call that is a provider's stream, its custom parameters |
 //!
 //! Those of the configuration win, so that a bot can be told what it expects.
 
@@ -16,7 +17,7 @@ use std::collections::BTreeMap;
 
 use model::call::Direction;
 
-use super::super::message::CallHandle;
+use super::super::message::{CallHandle, Invite};
 use crate::config::Secret;
 
 /// The custom parameters of one call. `ours`: the number that outbound calls come from, where one is known.
@@ -28,7 +29,7 @@ pub fn custom_parameters(
     let invite = call.invite.as_deref();
     let ours = ours.unwrap_or_default();
     let (from, to) = match call.direction {
-        Direction::Inbound => (call.phone.as_str(), invite.map_or(ours, |invite| user_of(&invite.to))),
+        Direction::Inbound => (call.phone.as_str(), invite.map_or(ours, called)),
         Direction::Outbound => (ours, call.phone.as_str()),
     };
     let sip_call_id = invite.map_or_else(|| call.id.to_sip_call_id(), |invite| invite.sip_call_id.clone());
@@ -43,9 +44,19 @@ pub fn custom_parameters(
     let headers = invite.map_or(&[][..], |invite| &invite.headers);
     let headers = headers.iter().take(MAX_HEADERS);
     let facts = facts.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let headers = headers.map(|(name, value)| (format!("SipHeader_{name}"), value.clone()));
+    let headers = headers.map(|(name, value)| (name_for_bot(name), value.clone()));
     let configured = configured.iter().map(|(name, value)| (name.clone(), value.expose().to_owned()));
-    facts.chain(headers).chain(configured).collect()
+    headers.chain(facts).chain(configured).collect()
+}
+
+/// A header is named as Twilio does; a parameter of a provider's stream keeps its name.
+fn name_for_bot(name: &str) -> String {
+    let is_header = name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-"));
+    if is_header { format!("SipHeader_{name}") } else { name.to_owned() }
+}
+
+fn called(invite: &Invite) -> &str {
+    invite.called.as_deref().unwrap_or_else(|| user_of(&invite.to))
 }
 
 /// The user part of a URI; all of it where it has none.
@@ -61,6 +72,12 @@ const MAX_HEADERS: usize = 100;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn headers_have_twilios_names_and_parameters_their_own() {
+        let named = ["X-Room", "x-room", "tenant", "X"].map(name_for_bot);
+        assert_eq!(named, ["SipHeader_X-Room", "SipHeader_x-room", "tenant", "X"]);
+    }
 
     #[test]
     fn called_number_is_the_user_of_the_uri() {

@@ -16,6 +16,7 @@ mod introduction;
 mod line;
 mod marks;
 mod orders;
+mod rest;
 mod supervisor;
 
 use std::{
@@ -30,12 +31,16 @@ use rustls::ClientConfig;
 use stream::{BotSession, BotStart};
 use tracing::{info, warn};
 
-pub use self::supervisor::{AgentStreams, Join};
 use self::{
     cadence::Cadence,
     dial::{DialError, Socket},
     line::Line,
     marks::Marks,
+    rest::Listed,
+};
+pub use self::{
+    rest::{BotCalls, RestApi},
+    supervisor::{AgentStreams, Join},
 };
 use super::{
     message::{
@@ -46,14 +51,19 @@ use super::{
 };
 use crate::{
     config::{Secret, StreamUrl},
+    gateway::DidRouter,
     metrics::{Metrics, OpenStream, StreamEnd},
 };
 
 /// What all streams of a relay have in common.
 #[derive(Debug)]
 pub struct AgentStreamSettings {
-    /// Where the bot is.
+    /// Where the bot is; `None`: only some numbers have one.
     pub url: Option<StreamUrl>,
+    /// Numbers that may have bots of their own.
+    pub numbers: Option<DidRouter>,
+    /// Whether these may be on another machine without TLS.
+    pub allow_plain: bool,
     /// Custom parameters of every call.
     pub parameters: Vec<(String, Secret)>,
     /// The account that the bot is told.
@@ -64,8 +74,18 @@ pub struct AgentStreamSettings {
     pub auth_token: Option<Secret>,
     /// The number that outbound calls come from.
     pub our_number: Option<String>,
+    /// Where calls are listed that bots may end by their names.
+    pub calls: BotCalls,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+}
+
+impl AgentStreamSettings {
+    /// How bots may end their calls by a request, where there is a token to ask for.
+    pub fn rest_api(&self) -> Option<RestApi> {
+        let (calls, account_sid) = (self.calls.clone(), self.account_sid.clone());
+        self.auth_token.clone().map(|auth_token| RestApi { calls, account_sid, auth_token })
+    }
 }
 
 /// See the module's documentation.
@@ -101,6 +121,7 @@ struct Live {
     /// When anything came from the bot, a pong included.
     heard: Instant,
     open: OpenStream,
+    _listed: Listed,
 }
 
 impl AgentStream {
@@ -145,13 +166,15 @@ impl AgentStream {
 
     fn connected(&mut self, socket: Socket, ctx: &mut Context<Self>) {
         let open = self.settings.metrics.agent_streams.opened(self.since);
-        info!(call_id = %self.call.id, url = %self.url, "the bot is connected");
         let (sink, messages) = socket.split();
         ctx.add_stream(messages);
         let now = Instant::now();
+        let call_sid = sid("CA");
+        info!(call_id = %self.call.id, call_sid, url = %self.url, "the bot is connected");
+        let listed = self.settings.calls.list(&call_sid, self.call.commands.clone());
         let mut session = BotSession::new(BotStart {
             stream_sid: sid("MZ"),
-            call_sid: sid("CA"),
+            call_sid,
             account_sid: self.settings.account_sid.clone(),
             custom_parameters: introduction::custom_parameters(
                 &self.call,
@@ -161,7 +184,8 @@ impl AgentStream {
         });
         let (line, cadence) = (Line::new(sink), Cadence::new(now));
         let greeting = [session.connected(), session.start()];
-        self.phase = Phase::Live(Box::new(Live { session, line, cadence, heard: now, open }));
+        self.phase =
+            Phase::Live(Box::new(Live { session, line, cadence, heard: now, open, _listed: listed }));
         greeting.into_iter().for_each(|text| self.say(text, ctx));
         let audio = ctx.address().recipient();
         let listener = Listener { client: self.client, replaces: None, form: RtpForm::Mulaw, audio };

@@ -10,10 +10,12 @@ use model::{event::Event, id::CallId};
 use tracing::{debug, warn};
 
 use super::{
-    super::message::{BOTS, CallHandle, CallNewsForBot, ClientEvent, Connect, Disconnect, StreamOver},
+    super::message::{
+        BOTS, CallCommand, CallHandle, CallNewsForBot, ClientEvent, Connect, Disconnect, StreamOver,
+    },
     AgentStream, AgentStreamSettings,
 };
-use crate::config::StreamUrl;
+use crate::{config::StreamUrl, metrics::ConnectFailure};
 
 /// See the module's documentation.
 pub struct AgentStreams {
@@ -46,9 +48,11 @@ impl AgentStreams {
         }
     }
 
-    /// How it is made known to the switchboard, before the first call comes.
-    pub fn introduction(myself: &Addr<Self>) -> Connect {
-        Connect { client: BOTS, events: myself.clone().recipient(), session: None, inside: None }
+    /// How it is made known to the switchboard, before the first call comes. Where only some numbers have a bot, the other
+    /// calls are for clients as ever.
+    pub fn introduction(myself: &Addr<Self>, every_call: bool) -> Connect {
+        let events = myself.clone().recipient();
+        Connect { client: BOTS, events, session: None, inside: None, beside: !every_call }
     }
 
     fn event(&mut self, event: Event, ctx: &mut Context<Self>) {
@@ -72,7 +76,15 @@ impl AgentStreams {
         if self.streams.contains_key(call) {
             return;
         }
-        let Some(url) = self.url_of(handle) else { return debug!(call_id = %call, "no bot for this call") };
+        let url = match self.url_of(handle) {
+            Ok(Some(url)) => url,
+            Ok(None) => return debug!(call_id = %call, "no bot for this call"),
+            Err(expected) => {
+                self.settings.metrics.agent_streams.failed(ConnectFailure::Address);
+                warn!(call_id = %call, "agent_stream_url of the number that was called: {expected}; the call ends");
+                return handle.commands.do_send(CallCommand::AgentUnreachable);
+            }
+        };
         let (handle, settings, over) = (handle.clone(), self.settings.clone(), ctx.address().recipient());
         let thread = &self.threads[self.next % self.threads.len()];
         self.next += 1;
@@ -82,8 +94,16 @@ impl AgentStreams {
         self.streams.insert(call.clone(), stream.recipient());
     }
 
-    fn url_of(&self, _call: &CallHandle) -> Option<StreamUrl> {
-        self.settings.url.clone()
+    /// The bot of a call: that of the number which was called, else that of all.
+    fn url_of(&self, call: &CallHandle) -> Result<Option<StreamUrl>, String> {
+        let called = call.invite.as_ref().and_then(|invite| invite.called.as_deref());
+        let number =
+            self.settings.numbers.as_ref().zip(called).and_then(|(numbers, called)| numbers.lookup(called));
+        match number.as_ref().and_then(|number| number.text(URL_OF_NUMBER)) {
+            None => Ok(self.settings.url.clone()),
+            Some(NO_BOT) => Ok(None),
+            Some(url) => StreamUrl::parse(url, self.settings.allow_plain).map(Some),
+        }
     }
 
     fn tell(&self, call: &CallId, news: CallNewsForBot) {
@@ -143,3 +163,7 @@ impl Handler<StreamOver> for AgentStreams {
 
 /// How long the stop of a relay waits for bots to close their sockets.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// The key of a number in the gateway's file.
+const URL_OF_NUMBER: &str = "agent_stream_url";
+/// Its value for a number without a bot.
+const NO_BOT: &str = "none";

@@ -10,7 +10,7 @@ use std::{
 
 use audio::{codec, resample::Resampler};
 use model::{
-    audio::{Codec, SampleRate},
+    audio::{Codec, SampleRate, samples},
     command::AgentPayload,
 };
 use rtp::Session;
@@ -67,7 +67,7 @@ impl AgentAudio {
             AgentPayload::Pcm(bytes) => {
                 let mut pcm = std::mem::take(&mut self.pcm);
                 pcm.clear();
-                pcm.extend(bytes.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])));
+                pcm.extend(samples(&bytes));
                 let queued = self.queue_pcm(session, &pcm, rate, now);
                 self.pcm = if pcm.capacity() > KEPT_SAMPLES { Vec::new() } else { pcm };
                 queued

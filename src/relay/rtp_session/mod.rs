@@ -11,7 +11,6 @@ mod drain;
 mod ear;
 mod fanout;
 mod leg;
-mod line;
 mod mixer;
 mod rendition;
 mod tape;

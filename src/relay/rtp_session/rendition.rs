@@ -6,7 +6,7 @@
 use audio::{g711, resample::Resampler};
 use bytes::Bytes;
 use model::{
-    audio::{Codec, SampleRate},
+    audio::{Codec, SampleRate, le_bytes},
     event,
     id::CallId,
     mode::{AgentCodec, Frames},
@@ -140,7 +140,7 @@ impl Rendition {
             resampler.process(frame.pcm, &mut self.samples);
             &self.samples
         };
-        self.pending.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
+        self.pending.extend(le_bytes(samples));
     }
 }
 

@@ -116,6 +116,7 @@ impl Bench {
                 events: client.clone().recipient(),
                 session: None,
                 inside: None,
+                beside: false,
             }),
             recorder: Some(RecorderPort {
                 audio: recorder.clone().recipient(),

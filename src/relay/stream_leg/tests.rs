@@ -99,7 +99,7 @@ async fn g711_passes_untouched_both_ways_for_a_client_of_the_same_law() {
         assert_eq!(stream.audio().await, frame(n), "frame {n}");
     }
     let paced = begin.elapsed();
-    assert!(paced > Duration::from_millis(500), "30 frames in {paced:?}: the provider was not to buffer");
+    assert!(paced > Duration::from_millis(400), "30 frames in {paced:?}: the provider is to have 100 ms");
 }
 
 #[actix::test]
@@ -165,7 +165,10 @@ async fn burst_is_neither_lost_nor_late() {
         slowest = slowest.max(said.elapsed());
         tokio::time::sleep(Duration::from_millis(10)).await; // the provider's pace, which is what is tested
     }
-    assert!(slowest < Duration::from_millis(200), "a queue of {slowest:?} has formed");
+    assert!(
+        slowest < Duration::from_millis(500),
+        "of the second that it is ahead, a queue of {slowest:?} has formed"
+    );
     let dropped = value(&bench.metrics.encode(), r#"sip_relay_dropped_total{queue="media-stream"}"#);
     assert_eq!(dropped, 0.0);
 }
@@ -177,7 +180,8 @@ async fn clear_stops_at_once_here_and_at_the_provider_and_gives_marks_back() {
     bench.up(form(AgentCodec::Pcm, SampleRate::Hz8000)).await;
     bench.order(pcm(vec![1; 16_000 * 5], SampleRate::Hz8000));
     bench.order(AgentMedia::Mark("end".to_owned()));
-    for _ in 0..5 {
+    // What is played for 100 ms, and 100 ms of lead.
+    for _ in 0..10 {
         stream.audio().await;
     }
     bench.order(AgentMedia::Clear);
@@ -185,7 +189,7 @@ async fn clear_stops_at_once_here_and_at_the_provider_and_gives_marks_back() {
     let cleared = bench.event().await;
     assert!(cleared.starts_with(&format!("MARK:{ID}##end##cleared##")), "{cleared}");
     let played: u32 = cleared.rsplit("##").next().and_then(|ms| ms.parse().ok()).expect("milliseconds");
-    assert!((100..1000).contains(&played), "{cleared}");
+    assert!((80..1000).contains(&played), "{cleared}");
 
     bench.order(pcm(vec![1; 1600], SampleRate::Hz8000));
     bench.order(AgentMedia::Mark("next".to_owned()));

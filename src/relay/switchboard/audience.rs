@@ -29,6 +29,8 @@ pub struct Client {
     pub events: Recipient<ClientEvent>,
     /// What a program of this process wants besides.
     pub inside: Option<Insider>,
+    /// It does not count as one who may talk in all calls.
+    pub beside: bool,
 }
 
 impl Audience {
@@ -47,6 +49,11 @@ impl Audience {
         self.clients.is_empty()
     }
 
+    /// Nobody listens who may talk in all calls.
+    pub fn is_deserted(&self) -> bool {
+        self.clients.values().all(|client| client.beside)
+    }
+
     /// What is kept for the next client.
     pub fn backlog(&mut self) -> &mut Backlog {
         &mut self.backlog
@@ -63,18 +70,18 @@ impl Audience {
         self.clients.insert(id, client);
     }
 
-    /// A client is gone. False if it was not there.
-    pub fn remove(&mut self, id: ClientId) -> bool {
+    /// A client is gone. `None` if it was not there.
+    pub fn remove(&mut self, id: ClientId) -> Option<Client> {
         self.sessions.retain(|_, (client, _)| *client != id);
-        self.clients.remove(&id).is_some()
+        self.clients.remove(&id)
     }
 
-    /// Tells everybody; without anybody it is kept.
+    /// Tells everybody; what nobody hears who may talk in all calls is kept.
     pub fn tell_all(&mut self, call: &CallId, event: ClientEvent) {
-        if self.clients.is_empty() {
-            return self.backlog.push(call.clone(), event);
-        }
         self.notify(&event);
+        if self.is_deserted() {
+            self.backlog.push(call.clone(), event);
+        }
     }
 
     /// Tells those who are there.

@@ -156,16 +156,16 @@ impl Switchboard {
 
     /// A client is there from now on.
     pub fn connect(&mut self, connect: Connect) {
-        let Connect { client, events, session, inside } = connect;
+        let Connect { client, events, session, inside, beside } = connect;
         if session.is_some_and(|claim| self.audience.claim(client, claim, &events)) {
-            self.audience.add(client, Client { events, inside });
+            self.audience.add(client, Client { events, inside, beside });
             return info!(client = client.0, "session resumed");
         }
         let forgotten = self.audience.backlog().forgotten();
         if forgotten > 0 {
             warn!(forgotten, "more happened without a client than is kept");
         }
-        let story: Vec<ClientEvent> = if self.audience.is_empty() {
+        let story: Vec<ClientEvent> = if self.audience.is_deserted() && !beside {
             self.audience.backlog().take().collect()
         } else {
             in_progress(self.calls.values()).into_iter().map(|(_, event)| event).collect()
@@ -173,7 +173,7 @@ impl Switchboard {
         for event in story {
             events.do_send(event);
         }
-        self.audience.add(client, Client { events, inside });
+        self.audience.add(client, Client { events, inside, beside });
         info!(client = client.0, clients = self.audience.len(), "client connected");
     }
 
@@ -261,11 +261,9 @@ impl Handler<Disconnect> for Switchboard {
     type Result = ();
 
     fn handle(&mut self, disconnect: Disconnect, _: &mut Context<Self>) {
-        if !self.audience.remove(disconnect.0) {
-            return;
-        }
+        let Some(client) = self.audience.remove(disconnect.0) else { return };
         info!(client = disconnect.0.0, clients = self.audience.len(), "client gone");
-        if self.audience.is_empty() {
+        if self.audience.is_deserted() && !client.beside {
             // The next client has not heard of the calls that this one knew.
             for (call, event) in in_progress(self.calls.values()) {
                 self.audience.backlog().push(call, event);

@@ -119,11 +119,13 @@ impl WsClient {
         slot: Slot,
     ) -> Self {
         let memory = request.session.as_ref().map(|_| settings.resume_window);
+        let outbox = Outbox::new(settings.send_queue, memory)
+            .counted_by(&settings.metrics.drops.client_outbox)
+            .counting_from(request.received.unwrap_or(0));
         Self {
             id,
             mode: request.mode,
-            outbox: Outbox::new(settings.send_queue, memory)
-                .counted_by(&settings.metrics.drops.client_outbox),
+            outbox,
             request,
             settings: settings.clone(),
             switchboard,
@@ -266,7 +268,7 @@ impl Actor for WsClient {
             audio: address.clone().recipient(),
         });
         let (client, events) = (self.id, address.recipient());
-        self.switchboard.connect.do_send(Connect { client, events, session, inside: None });
+        self.switchboard.connect.do_send(Connect { client, events, session, inside: None, beside: false });
     }
 
     fn stopped(&mut self, _: &mut Context<Self>) {

@@ -129,6 +129,15 @@ impl Outbox {
         self
     }
 
+    /// The same, where the client says that it has received so many messages: where the session that it means is gone, its
+    /// count goes on in the new one.
+    pub fn counting_from(self, received: u64) -> Self {
+        if let Some(memory) = &mut self.0.borrow_mut().memory {
+            memory.forgotten = received;
+        }
+        self
+    }
+
     /// Queues signalling. If the queue is full, the oldest audio makes room.
     pub fn signal(&self, line: impl Into<ByteString>) -> Result<(), Overflow> {
         let mut queue = self.0.borrow_mut();
@@ -368,5 +377,16 @@ mod tests {
         write(&second, 2);
         let unheard: Vec<_> = second.hand_over().unheard(Some(3)).map(|message| name(&message)).collect();
         assert_eq!(unheard, ["4"]);
+    }
+
+    #[test]
+    fn count_goes_on_where_the_session_is_a_new_one() {
+        let outbox = Outbox::new(8, Some(Duration::from_secs(10))).counting_from(100);
+        for line in ["101", "102", "103"] {
+            outbox.signal(line).expect("room");
+        }
+        write(&outbox, 3);
+        let unheard: Vec<_> = outbox.hand_over().unheard(Some(101)).map(|message| name(&message)).collect();
+        assert_eq!(unheard, ["102", "103"]);
     }
 }

@@ -23,6 +23,11 @@ pub struct SpeechConfig {
     pub hangover: Duration,
 }
 
+impl SpeechConfig {
+    /// What is judged at a time: both times are rounded up to a multiple of it.
+    pub const FRAME: Duration = Duration::from_millis(16);
+}
+
 impl Default for SpeechConfig {
     /// 80 ms and 500 ms.
     fn default() -> Self {
@@ -147,12 +152,11 @@ impl State {
 }
 
 fn frames(duration: Duration) -> u32 {
-    u32::try_from(duration.as_micros().div_ceil(FRAME.as_micros())).unwrap_or(u32::MAX).max(1)
+    u32::try_from(duration.as_micros().div_ceil(SpeechConfig::FRAME.as_micros())).unwrap_or(u32::MAX).max(1)
 }
 
 fn position(frame: u64) -> Duration {
     Duration::from_millis(frame * 16)
 }
 
-const FRAME: Duration = Duration::from_millis(16);
 const QUIET: Phase = Phase::Quiet { evidence: 0, since: 0 };

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Session;
-use crate::{Cleared, Event, MarkError, Output, QueueFull};
+use crate::{Cleared, Event, FRAME, MarkError, Output, QueueFull};
 
 impl Session {
     /// Queues PCM at the encoder's sample rate, any length.
@@ -49,8 +49,11 @@ impl Session {
             return Cleared::default();
         }
         self.report_reached();
-        let dropped = self.playout.queued();
-        let played = self.playout.played();
+        let played = self.played();
+        let ahead = FRAME * std::mem::take(&mut self.ahead);
+        self.unheard += ahead;
+        self.busy_until = self.busy_until.map(|until| until - ahead);
+        let dropped = self.playout.queued() + ahead;
         let outputs = &mut self.outputs;
         self.playout.clear(|name| outputs.push_back(Output::Event(Event::MarkCleared { name, played })));
         self.backlog.clear();
@@ -75,9 +78,9 @@ impl Session {
         self.playout.queued()
     }
 
-    /// Agent audio sent on this call leg, exact to the frame.
+    /// Agent audio sent on this call leg, exact to the frame; what was sent ahead counts when it is due.
     pub fn played(&self) -> Duration {
-        self.playout.played()
+        self.playout.played().saturating_sub(self.unheard + FRAME * self.ahead)
     }
 
     /// Whether the peer hears agent audio: from its first frame until 200 ms after its last, or until it is cleared. On
@@ -88,7 +91,7 @@ impl Session {
 
     /// How much of the playback at hand has been sent, exact to the frame; `None` while there is none.
     pub fn playback(&self) -> Option<Duration> {
-        self.playback.played(self.playout.played())
+        self.playback.played(self.played())
     }
 
     fn admit(&mut self) -> Result<(), QueueFull> {
@@ -135,10 +138,14 @@ impl Session {
         }
     }
 
-    /// Reports the marks before which all audio has been sent.
+    /// Reports the marks before which all audio has been sent, and was due.
     pub(super) fn report_reached(&mut self) {
-        while let Some((name, played)) = self.playout.pop_reached() {
-            self.emit(Event::MarkPlayed { name, played });
+        if self.playout.marks() == 0 {
+            return; // as in almost every frame
+        }
+        let due = self.played() + self.unheard;
+        while let Some((name, position)) = self.playout.pop_reached(due) {
+            self.emit(Event::MarkPlayed { name, played: position.saturating_sub(self.unheard) });
         }
     }
 

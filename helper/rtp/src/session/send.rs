@@ -27,6 +27,7 @@ impl Session {
             self.position += u64::from(self.frame_units()) * skipped;
             self.timestamp = self.timestamp.wrapping_add(self.frame_units().wrapping_mul(skipped as u32));
             self.in_talk_spurt = false;
+            self.ahead = self.ahead.saturating_sub(u32::try_from(skipped).unwrap_or(u32::MAX));
             due += std::time::Duration::from_nanos(FRAME.as_nanos() as u64 * skipped);
         }
         for _ in skipped..frames {
@@ -42,6 +43,8 @@ impl Session {
         self.check_drained(due);
         let timestamp = self.timestamp;
         self.timestamp = timestamp.wrapping_add(self.frame_units());
+        let sent_before = self.ahead > 0;
+        self.ahead = self.ahead.saturating_sub(1);
         if !self.sending || self.receiver.rtp_destination().is_none() {
             self.in_talk_spurt = false;
         } else {
@@ -53,17 +56,34 @@ impl Session {
                     self.transmit(payload_type, marker, timestamp, &payload);
                 }
                 DtmfFrame::Gap => self.send_silence(timestamp),
-                DtmfFrame::Idle => self.send_audio(due, timestamp, late),
+                DtmfFrame::Idle if sent_before => self.send_ahead(due, timestamp),
+                DtmfFrame::Idle => {
+                    if self.send_audio(due, timestamp, late) {
+                        self.send_ahead(due, timestamp);
+                    }
+                }
             }
         }
         self.position += u64::from(self.frame_units());
         if self.is_quiet(due) {
-            let ended = self.playback.idle(self.playout.played());
+            let ended = self.playback.idle(self.played());
             self.report_playback_end(ended);
         }
     }
 
-    fn send_audio(&mut self, due: Instant, timestamp: u32, late: bool) {
+    /// Sends whole frames that are not due yet, as many as the peer is to have.
+    fn send_ahead(&mut self, due: Instant, timestamp: u32) {
+        while self.ahead < self.lead && self.playout.waiting_frames() > 0 {
+            self.ahead += 1;
+            let units = self.frame_units().wrapping_mul(self.ahead);
+            self.position += u64::from(units);
+            self.send_audio(due + FRAME * self.ahead, timestamp.wrapping_add(units), false);
+            self.position -= u64::from(units);
+        }
+    }
+
+    /// Sends a frame of agent audio; of silence, and returns false, when there is none.
+    fn send_audio(&mut self, due: Instant, timestamp: u32, late: bool) -> bool {
         if self.playout.has_audio() {
             let limit = self.backlog.audio(self.playout.waiting_frames(), || self.playout.is_silent());
             let caught_up = self.playout.skip_silence(limit);
@@ -73,7 +93,7 @@ impl Session {
                 self.report_reached();
             }
         }
-        let played_before = self.playout.played();
+        let played_before = self.playout.played().saturating_sub(self.unheard);
         let (mut pcm, mut payload) = (std::mem::take(&mut self.pcm), std::mem::take(&mut self.payload));
         let taken = self.playout.take(&mut pcm, &mut payload);
         if taken == Taken::Pcm {
@@ -83,7 +103,7 @@ impl Session {
             self.backlog.empty(late);
             (self.pcm, self.payload) = (pcm, payload);
             self.send_silence(timestamp);
-            return;
+            return false;
         }
         if self.playback.audio(played_before) {
             self.emit(Event::PlaybackStarted);
@@ -95,6 +115,7 @@ impl Session {
         self.report_sent(&payload);
         (self.pcm, self.payload) = (pcm, payload);
         self.check_low_water();
+        true
     }
 
     fn send_silence(&mut self, timestamp: u32) {

@@ -1,4 +1,4 @@
-//! What the caller hears of us when the service cannot speak: an apology by text to speech, or tones where that is away, too.
+//! What the caller hears of us when the service cannot speak: an apology by text to speech, or from the recording where that is away, too.
 
 use std::time::Instant;
 
@@ -8,9 +8,9 @@ use model::mode::AgentCodec;
 use super::{RealtimeAgent, Then};
 use crate::call_center::{
     agent::{Job, JobId, News, Output},
-    conversation::special_information_tone,
     realtime::playback::Piece,
 };
+use crate::metrics::Apology;
 
 /// A text that is being spoken without the service.
 pub(super) struct Announcement {
@@ -29,6 +29,7 @@ impl RealtimeAgent {
         self.silent_since = now;
         self.next_job += 1;
         self.announcement = Some(Announcement { job: self.next_job });
+        self.out.push_back(Output::Apologized(Apology::Spoken));
         self.out.push_back(Output::Start(self.next_job, Job::Speak { text }));
     }
 
@@ -38,7 +39,11 @@ impl RealtimeAgent {
         }
         match news {
             News::Audio(pcm) => return self.announce(now, job, &pcm),
-            News::Failed(_) => self.announce(now, job, &special_information_tone()),
+            News::Failed(_) => {
+                self.out.push_back(Output::Apologized(Apology::Recorded));
+                let recording = self.rules.recording.clone();
+                self.announce(now, job, &recording);
+            }
             _ => {}
         }
         self.announcement = None;

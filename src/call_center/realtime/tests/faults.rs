@@ -124,6 +124,24 @@ fn attempts_come_after_1_to_30_seconds_the_caller_hears_it_and_after_a_minute_th
 }
 
 #[test]
+fn caller_hears_an_apology_after_four_seconds_whatever_is_being_tried() {
+    for down in [false, true] {
+        let mut world = if down { World::new() } else { World::opening(plan()) };
+        if down {
+            world.pass(S(12));
+            world.down(1, false);
+        }
+        world.pass(MS(3900));
+        assert!(world.jobs.is_empty());
+        world.pass(MS(200));
+        assert_eq!(world.jobs, [(1, Job::Speak { text: "sorry".into() })]);
+        world.job(1, News::SpeechEnd);
+        world.pass(S(15));
+        assert_eq!(world.jobs.len(), 1, "once");
+    }
+}
+
+#[test]
 fn service_that_refuses_us_ends_the_call_after_an_apology() {
     let mut world = World::opening(plan());
     world.down(1, true);
@@ -161,7 +179,7 @@ fn service_that_refuses_us_is_asked_again_where_calls_are_kept() {
 }
 
 #[test]
-fn without_speech_tones_are_heard() {
+fn without_speech_the_recording_is_heard() {
     let mut world = World::opening(plan());
     world.down(1, true);
     world.job(1, News::Failed("500".into()));
@@ -201,6 +219,21 @@ fn service_that_does_not_reply_is_left_and_the_caller_hears_an_apology() {
     assert_eq!(world.closed, [1]);
     world.pass(S(2));
     assert_eq!(world.opened, [1, 2]);
+}
+
+#[test]
+fn reply_that_does_not_begin_is_asked_for_once() {
+    let mut world = World::new();
+    world.speech_started(1);
+    world.event(1, ServerEvent::SpeechStopped { at: None });
+    world.pass(MS(6900));
+    assert_eq!(world.tells(), []);
+    world.pass(S(5));
+    assert_eq!(world.tells(), [ClientEvent::Respond]);
+    world.created(1);
+    world.reply(1, "yes", 500);
+    world.pass(S(1));
+    assert_eq!((world.carried(1), world.closed.len()), (500, 0));
 }
 
 #[test]

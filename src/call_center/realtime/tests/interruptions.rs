@@ -172,3 +172,40 @@ fn reply_that_begins_while_the_caller_speaks_is_cancelled() {
     world.pass(S(1));
     assert_eq!((world.carried(9), world.carried(1)), (0, 400));
 }
+
+#[test]
+fn item_whose_end_was_not_heard_of_is_cut_at_what_was_received_of_it() {
+    let mut world = World::new();
+    world.turn(1, "hello");
+    world.delta(1, &[1; 8000]);
+    let (response, item) = ("r1".to_owned(), "b1".to_owned());
+    world.event(1, ServerEvent::Audio { response, item, content_index: 0, audio: vec![2; 16_000] });
+    world.pass(MS(1500));
+    world.speech_started(2);
+    world.pass(MS(50));
+    let cuts: Vec<_> =
+        world.tells().into_iter().filter(|event| matches!(event, ClientEvent::Truncate { .. })).collect();
+    let [ClientEvent::Truncate { item, audio_end, .. }, ClientEvent::Truncate { item: second, .. }] =
+        &cuts[..]
+    else {
+        panic!("{cuts:?}")
+    };
+    assert_eq!((item.as_str(), *audio_end, second.as_str()), ("a1", S(1), "b1"));
+}
+
+#[test]
+fn what_still_comes_of_an_item_is_left_out_even_without_the_name_of_its_response() {
+    let mut world = World::new();
+    world.speech_started(1);
+    world.event(1, ServerEvent::SpeechStopped { at: None });
+    let delta = |world: &mut World| {
+        let (response, item) = (String::new(), "a1".to_owned());
+        world.event(1, ServerEvent::Audio { response, item, content_index: 0, audio: vec![1; 8000] });
+    };
+    delta(&mut world);
+    world.pass(MS(500));
+    world.speech_started(2);
+    delta(&mut world);
+    world.pass(S(2));
+    assert!((480..=520).contains(&world.carried(1)), "{} ms", world.carried(1));
+}

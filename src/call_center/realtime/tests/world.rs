@@ -94,6 +94,8 @@ impl World {
             prompt: "there?".into(),
             farewell: "bye".into(),
             apology: "sorry".into(),
+            end_of_turn: Duration::from_millis(500),
+            recording: [3000; 7920].into(),
         };
         let relay = Relay {
             queue: VecDeque::new(),
@@ -242,6 +244,7 @@ impl World {
                 Output::Start(job, work) => self.jobs.push((job, work)),
                 Output::Stop(job) => self.stopped.push(job),
                 Output::Note(text) | Output::Trouble(text) => self.notes.push(text),
+                Output::Answered(_) | Output::Interrupted | Output::Apologized(_) => {}
                 Output::Say(command) => {
                     if !matches!(command, Command::Rtp { .. } | Command::Mark { .. } | Command::Clear { .. })
                     {

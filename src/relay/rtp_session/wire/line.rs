@@ -24,11 +24,11 @@ use rtp::Channel;
 use tokio::sync::mpsc;
 
 use super::{
-    super::{
+    super::super::{
         io::Readable,
         message::{StreamAudio, StreamMedia, StreamOutput},
     },
-    wire::RTP,
+    RTP,
 };
 
 /// See the module's documentation.

@@ -2,7 +2,11 @@
 //!
 //! In: packets of the core. Out: packets for it, and a [`Readable`] when there are some. Knows nothing of what is in them.
 
-use std::{io, net::SocketAddr, rc::Rc};
+mod line;
+#[cfg(test)]
+mod tests;
+
+use std::{io, net::SocketAddr, rc::Rc, time::Duration};
 
 use actix::{AsyncContext, Context};
 use model::audio::Codec;
@@ -10,6 +14,7 @@ use rtp::{Channel, SessionConfig};
 use socket2::SockRef;
 use tokio::net::UdpSocket;
 
+use self::line::{FAR_END, Line};
 use super::{
     super::{
         io::{ReadableStream, take_arrived},
@@ -17,7 +22,6 @@ use super::{
         rtp_ports::{Claim, PortLease},
     },
     RtpSession,
-    line::{FAR_END, Line},
 };
 
 /// What a leg is given to talk over.
@@ -59,12 +63,14 @@ impl Wire {
     /// What this wire does not have is not asked of the core, nor waited for.
     pub fn fit(&self, config: &mut SessionConfig) {
         if let Self::Line(_) = self {
-            config.rtcp_interval = Default::default();
+            config.rtcp_interval = Duration::ZERO;
             // A provider may say nothing while the caller does not talk, from the first moment on.
             config.establishment_timeout = config.inactivity_timeout;
             // It plays what comes when it comes: silence between utterances would only make up for delays of the
             // network by lasting delays, and for a slower clock of the provider by a growing one.
             config.silence_fill = false;
+            // Without a jitter buffer every delay of the network would be a gap; CLEAR drops what is there.
+            config.lead = LEAD;
         }
     }
 
@@ -177,142 +183,11 @@ impl Sockets {
     }
 }
 
-pub const RTP: u8 = 0;
+const RTP: u8 = 0;
 const RTCP: u8 = 1;
 /// An RTP packet larger than an Ethernet frame does not exist in telephony; a longer one is cut and found malformed.
 const MAX_DATAGRAM: usize = 2048;
+/// What a provider has in its queue while something is played: TCP over the Internet is seldom later.
+const LEAD: Duration = Duration::from_millis(100);
 /// Packets read in one turn: a second and more of one caller.
 const MAX_BATCH: usize = 64;
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use actix::{Actor, Addr, Context, Handler};
-    use bytes::Bytes;
-    use model::{id::CallId, mode::AgentCodec};
-    use tokio::sync::mpsc;
-
-    use super::*;
-    use crate::{
-        engine::session_config,
-        relay::{
-            message::{
-                AudioForm, CallerAudio, ClientId, Listener, MediaCommand, MediaEvent, RtpForm, StreamAudio,
-                StreamOutput,
-            },
-            rtp_session::{Hearing, MediaSettings},
-        },
-    };
-
-    /// Stands in for everybody around a leg.
-    struct Around(mpsc::UnboundedSender<&'static str>);
-
-    impl Actor for Around {
-        type Context = Context<Self>;
-
-        fn started(&mut self, ctx: &mut Context<Self>) {
-            ctx.set_mailbox_capacity(128);
-        }
-    }
-
-    impl Around {
-        fn tell(&self, what: &'static str) {
-            self.0.send(what).expect("the test listens");
-        }
-    }
-
-    impl Handler<CallerAudio> for Around {
-        type Result = ();
-
-        fn handle(&mut self, _: CallerAudio, _: &mut Context<Self>) {
-            self.tell("audio");
-        }
-    }
-
-    impl Handler<StreamOutput> for Around {
-        type Result = ();
-
-        fn handle(&mut self, _: StreamOutput, _: &mut Context<Self>) {}
-    }
-
-    impl Handler<MediaEvent> for Around {
-        type Result = ();
-
-        fn handle(&mut self, event: MediaEvent, _: &mut Context<Self>) {
-            if event == MediaEvent::LineClosed {
-                self.tell("closed");
-            }
-        }
-    }
-
-    /// A leg on a stream, and the stream's end of its channel.
-    fn leg(around: &Addr<Around>, listeners: Vec<Listener>) -> (mpsc::Sender<StreamAudio>, Addr<RtpSession>) {
-        let (line, audio) = mpsc::channel(100);
-        let media = StreamMedia { output: around.clone().recipient(), audio, overflow: Arc::default() };
-        let settings =
-            MediaSettings { session: session_config(true), hearing: Hearing::default(), stereo: false };
-        let (id, carrier) = (CallId::from_sip_call_id("MZ1"), Carrier::Stream(media));
-        let session = RtpSession::new(id, carrier, Arc::new(settings), None, listeners, Arc::default());
-        (line, session.expect("nothing to bind").start())
-    }
-
-    fn plan() -> MediaPlan {
-        MediaPlan {
-            codec: Codec::Pcmu,
-            payload_type: 0,
-            accept: vec![(0, Codec::Pcmu)],
-            telephone_event: None,
-            remote: None,
-            remote_rtcp: None,
-            send: true,
-            receive: true,
-            held: false,
-        }
-    }
-
-    #[actix::test]
-    async fn what_was_said_last_is_heard_although_the_end_is_heard_of_first() {
-        let (sender, mut heard) = mpsc::unbounded_channel();
-        let around = Around(sender).start();
-        let listener = Listener {
-            client: ClientId(1),
-            replaces: None,
-            form: RtpForm::Multi(AudioForm { codec: AgentCodec::Pcmu, ..AudioForm::default() }),
-            audio: around.clone().recipient(),
-        };
-        let (line, session) = leg(&around, vec![listener]);
-        session.do_send(MediaCommand::Attach(around.recipient()));
-        session.do_send(MediaCommand::Start(Box::new(plan())));
-        for _ in 0..100 {
-            let payload = Bytes::from_static(&[0x80; 160]);
-            line.try_send(StreamAudio { chunk: None, timestamp: None, payload }).expect("there is room");
-        }
-        // Mailboxes are read before everything else.
-        session.do_send(MediaCommand::Close(None));
-        for _ in 0..100 {
-            assert_eq!(heard.recv().await, Some("audio"));
-        }
-    }
-
-    #[actix::test]
-    async fn call_is_told_once_that_its_stream_is_gone_however_late_it_attaches() {
-        for attached_first in [true, false] {
-            let (sender, mut heard) = mpsc::unbounded_channel();
-            let around = Around(sender).start();
-            let (line, session) = leg(&around, Vec::new());
-            let attach = MediaCommand::Attach(around.recipient());
-            if attached_first {
-                session.send(attach).await.expect("it lives");
-                drop(line);
-            } else {
-                drop(line);
-                tokio::task::yield_now().await;
-                session.send(attach).await.expect("it lives");
-            }
-            assert_eq!(heard.recv().await, Some("closed"));
-            session.send(MediaCommand::Close(None)).await.expect("it lives");
-            assert_eq!(heard.recv().await, None, "and nothing else");
-        }
-    }
-}
