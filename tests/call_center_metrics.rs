@@ -23,7 +23,7 @@ fn turns_interruptions_and_failures_are_counted_and_stages_measured() {
     let scene = Talk::new(&[("CALL_CENTER_METRICS_ADDR", "0")]);
     let address = served(&scene.center);
     assert!(get(address, "/health").1.starts_with(r#"{"status":"ok","#));
-    assert_eq!(value(&metrics(address), "call_center_connected"), 1.0);
+    assert!(eventually(WAIT, || value(&metrics(address), "call_center_connected") == 1.0));
 
     let server = &scene.server;
     server.next(Stage::Transcription, Reply::transcript("hello").delay(DELAY));

@@ -50,6 +50,7 @@ impl RtpSession {
                         self.tape.agent(position, frame.pcm_8k);
                     }
                 }
+                Output::Event(Event::PlaybackEnded { .. }) => self.ear.playback_over(),
                 Output::Event(event) => notify(call, &self.id, event),
             }
             if interrupted && self.ear.clears() {

@@ -143,6 +143,13 @@ impl Ear {
         self.rests
     }
 
+    /// What was played is over, to the end or cleared.
+    pub fn playback_over(&mut self) {
+        if let Some(speech) = &mut self.speech {
+            speech.detector.playback_over();
+        }
+    }
+
     /// Time went by. A caller who talked and from whom nothing comes any more has stopped.
     pub fn tick(&mut self, playing: Option<Duration>, now: Instant, mut tell: impl FnMut(MediaEvent)) {
         let Some(speech) = self.speech.as_mut().filter(|speech| speech.speaking) else { return };
@@ -244,6 +251,25 @@ mod tests {
         let mut told = Vec::new();
         ear.attend(false, start, |event| told.push(event));
         assert_eq!(told, [MediaEvent::Speech { started: false }]);
+    }
+
+    #[test]
+    fn playback_that_follows_another_at_once_can_be_interrupted_too() {
+        let start = Instant::now();
+        let interruptions = |told: &[MediaEvent]| {
+            told.iter().filter(|event| matches!(event, MediaEvent::BargeIn { .. })).count()
+        };
+        for over in [false, true] {
+            let mut ear = ear(Attention::WithMultiClients, InbandDtmf::Off);
+            ear.attend(true, start, |_| {});
+            let (told, now) = feed(&mut ear, &voice::speech(8000, 1200, 11), true, start);
+            assert_eq!(interruptions(&told), 1);
+            if over {
+                ear.playback_over();
+            }
+            let (told, _) = feed(&mut ear, &voice::speech(8000, 1200, 15), true, now);
+            assert_eq!(interruptions(&told), usize::from(over));
+        }
     }
 
     #[test]

@@ -116,6 +116,16 @@ impl BargeIn {
         fires
     }
 
+    /// A playback is over, though the next one may begin before the caller's next frame: what was said into it does not
+    /// count, and the next can be interrupted again.
+    pub fn playback_over(&mut self) {
+        self.has_fired = false;
+        match &mut self.ear {
+            Ear::Speech { evidence, .. } => *evidence = 0,
+            Ear::Loudness(loudness) => loudness.restart(),
+        }
+    }
+
     /// Whether somebody talks, by the speech detector; false in [`BargeInMode::Rms`].
     pub fn speaking(&self) -> bool {
         match &self.ear {
