@@ -39,9 +39,9 @@ impl Audience {
         Self { clients: HashMap::new(), sessions: HashMap::new(), backlog: Backlog::new(metrics) }
     }
 
-    /// How many clients there are.
+    /// How many clients there are who may talk in all calls.
     pub fn len(&self) -> usize {
-        self.clients.len()
+        self.clients.values().filter(|client| !client.beside).count()
     }
 
     /// Nobody listens.
