@@ -27,3 +27,4 @@ pub mod metrics;
 pub mod relay;
 pub mod stream_call;
 pub mod test_line;
+mod ws_writer;

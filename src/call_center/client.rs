@@ -18,28 +18,19 @@ use std::{
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, SpawnHandle, StreamHandler, fut,
 };
-use futures_util::{
-    SinkExt, StreamExt,
-    stream::{SplitSink, SplitStream},
-};
+use futures_util::{StreamExt, stream::SplitStream};
 use model::{
     command::{AgentPayload, Command},
     event::{EventError, write_rtp_binary},
     mode::AgentCodec,
 };
-use tokio::{
-    net::TcpStream,
-    sync::{mpsc, oneshot},
-};
-use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream,
-    tungstenite::{
-        self, Message, Utf8Bytes,
-        client::IntoClientRequest,
-        error::ProtocolError,
-        http::{HeaderValue, header},
-        protocol::WebSocketConfig,
-    },
+use tokio::sync::{mpsc, oneshot};
+use tokio_tungstenite::tungstenite::{
+    self, Message, Utf8Bytes,
+    client::IntoClientRequest,
+    error::ProtocolError,
+    http::{HeaderValue, header},
+    protocol::WebSocketConfig,
 };
 use tracing::{debug, error, info, warn};
 
@@ -47,7 +38,12 @@ use super::{
     message::{CallerAudio, Line, Say, Signal},
     wire::{Incoming, Wire},
 };
-use crate::{config::Secret, metrics::CallCenterMetrics, relay::SUBPROTOCOL};
+use crate::{
+    config::Secret,
+    metrics::CallCenterMetrics,
+    relay::SUBPROTOCOL,
+    ws_writer::{self, Socket},
+};
 
 /// Where the relay is, and how to treat the connection.
 #[derive(Debug, Clone)]
@@ -89,8 +85,6 @@ pub struct WsClient {
     kept: VecDeque<(Instant, Message)>,
     lost_audio: u64,
 }
-
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 struct Connection {
     wire: Wire,
@@ -137,7 +131,7 @@ impl WsClient {
         let (sink, stream): (_, SplitStream<Socket>) = socket.split();
         let (outbox, queue) = mpsc::channel(OUTBOX);
         let reader = ctx.add_stream(stream);
-        let writer = ctx.spawn(fut::wrap_future(write(sink, queue)).map(|_, _: &mut Self, _| ()));
+        let writer = ctx.spawn(fut::wrap_future(ws_writer::write(sink, queue)).map(|_, _: &mut Self, _| ()));
         self.back_off = FIRST_BACK_OFF;
         self.metrics.connected.set(1);
         self.metrics.connections.inc();
@@ -321,22 +315,6 @@ enum ConnectError {
     BadToken,
     #[error(transparent)]
     WebSocket(#[from] tungstenite::Error),
-}
-
-/// Writes what is queued; what is there at once leaves in one flush. The end of the connection shows to the reader.
-async fn write(mut sink: SplitSink<Socket, Message>, mut queue: mpsc::Receiver<Message>) {
-    while let Some(first) = queue.recv().await {
-        let mut next = Some(first);
-        while let Some(message) = next {
-            if sink.feed(message).await.is_err() {
-                return;
-            }
-            next = queue.try_recv().ok();
-        }
-        if sink.flush().await.is_err() {
-            return;
-        }
-    }
 }
 
 const FIRST_BACK_OFF: Duration = Duration::from_secs(1);

@@ -8,7 +8,7 @@ use audio::{
     resample::Resampler,
 };
 use bytes::Bytes;
-use model::audio::Codec;
+use model::audio::{Codec, le_bytes, samples};
 use stream::{Encoding, MediaFormat};
 
 use super::SipTransportError;
@@ -88,7 +88,7 @@ impl AudioCodec {
             Some(decoder) => decoder.decode(payload, &mut self.samples),
             None => {
                 whole_samples(payload, CANONICAL_SAMPLE_WIDTH * usize::from(self.format.channels))?;
-                self.samples.extend(linear(payload));
+                self.samples.extend(samples(payload));
             }
         }
         if self.format.channels == 2 {
@@ -97,7 +97,7 @@ impl AudioCodec {
         }
         self.resampled.clear();
         self.to_canonical.process(&self.samples, &mut self.resampled);
-        Ok(bytes_of(&self.resampled))
+        Ok(le_bytes(&self.resampled).collect())
     }
 
     /// A provider's payload for canonical `pcm`: as long in time. At 8 kHz it has half the samples.
@@ -110,14 +110,14 @@ impl AudioCodec {
             return Ok(Bytes::copy_from_slice(pcm));
         }
         self.samples.clear();
-        self.samples.extend(linear(pcm));
+        self.samples.extend(samples(pcm));
         self.resampled.clear();
         self.from_canonical.process(&self.samples, &mut self.resampled);
         if self.format.channels == 2 {
             self.resampled = self.resampled.iter().flat_map(|&sample| [sample; 2]).collect();
         }
         Ok(match &mut self.encoding {
-            None => bytes_of(&self.resampled),
+            None => le_bytes(&self.resampled).collect(),
             Some(encoder) => {
                 let mut payload = Vec::with_capacity(self.resampled.len());
                 encoder.encode(&self.resampled, &mut payload);
@@ -143,22 +143,18 @@ fn whole_samples(bytes: &[u8], width: usize) -> Result<(), SipTransportError> {
     Err(error(format!("{} bytes are not whole samples of {width} bytes", bytes.len())))
 }
 
-fn linear(bytes: &[u8]) -> impl Iterator<Item = i16> {
-    bytes.as_chunks::<2>().0.iter().map(|&pair| i16::from_le_bytes(pair))
-}
-
-fn bytes_of(samples: &[i16]) -> Bytes {
-    samples.iter().flat_map(|sample| sample.to_le_bytes()).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use testkit::tone::{Sine, dominant_frequency, rms};
 
     use super::*;
 
+    fn bytes_of(samples: &[i16]) -> Bytes {
+        le_bytes(samples).collect()
+    }
+
     fn samples(bytes: &[u8]) -> Vec<i16> {
-        linear(bytes).collect()
+        model::audio::samples(bytes).collect()
     }
 
     /// Loudness of the middle, in dB relative to `reference`.

@@ -236,9 +236,7 @@ fn samples(says: &Says) -> Vec<i16> {
             let step = TAU * TONE_HZ / f64::from(LINEAR_RATE);
             (0..samples).map(|n| ((step * n as f64).sin() * PEAK) as i16).collect()
         }
-        Says::Audio(audio) => {
-            audio.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect()
-        }
+        Says::Audio(audio) => model::audio::samples(audio).collect(),
     }
 }
 

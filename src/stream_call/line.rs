@@ -135,7 +135,7 @@ impl Line {
     /// The caller's audio as the provider codes it, in frames of 20 ms; the last may be shorter.
     pub(super) fn frames(&self, samples: &[i16]) -> Vec<Bytes> {
         let coded = match self.provider {
-            Provider::Telnyx => samples.iter().flat_map(|sample| sample.to_le_bytes()).collect(),
+            Provider::Telnyx => model::audio::le_bytes(samples).collect(),
             Provider::Twilio => {
                 let narrow =
                     resample(samples, LINEAR_RATE, 8000).expect("both rates are of those that it knows");

@@ -2,15 +2,17 @@
 //!
 //! In: samples, or bytes. Out: the other, exactly. The rate is the codec's affair.
 
+use model::audio::{le_bytes, samples};
+
 /// Appends two bytes a sample to `out`.
 pub fn encode(pcm: &[i16], out: &mut Vec<u8>) {
     out.reserve(2 * pcm.len());
-    out.extend(pcm.iter().flat_map(|sample| sample.to_le_bytes()));
+    out.extend(le_bytes(pcm));
 }
 
 /// Appends the samples of `bytes` to `out`. Half a sample at the end is left out.
 pub fn decode(bytes: &[u8], out: &mut Vec<i16>) {
-    out.extend(bytes.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])));
+    out.extend(samples(bytes));
 }
 
 #[cfg(test)]

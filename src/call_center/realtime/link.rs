@@ -13,17 +13,14 @@ use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Recipient, StreamHandler,
     WrapFuture, dev::SendError, fut,
 };
-use futures_util::{SinkExt, StreamExt, stream::SplitSink};
+use futures_util::{StreamExt, stream::SplitSink};
 use model::id::CallId;
-use tokio::{net::TcpStream, sync::mpsc, time::timeout};
-use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream,
-    tungstenite::{
-        self, Message, Utf8Bytes,
-        client::IntoClientRequest,
-        http::{HeaderValue, Response, header},
-        protocol::WebSocketConfig,
-    },
+use tokio::{sync::mpsc, time::timeout};
+use tokio_tungstenite::tungstenite::{
+    self, Message, Utf8Bytes,
+    client::IntoClientRequest,
+    http::{HeaderValue, Response, header},
+    protocol::WebSocketConfig,
 };
 use tracing::{debug, warn};
 
@@ -31,6 +28,7 @@ use super::{LinkId, LinkNews, ResponseStatus, ServerEvent};
 use crate::{
     call_center::message::{LinkOrder, LinkReport},
     config::Secret,
+    ws_writer::{Socket, write_batch},
 };
 
 /// Where the service is.
@@ -65,8 +63,6 @@ pub struct RealtimeLink {
     /// The last report has been made.
     over: bool,
 }
-
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 impl RealtimeLink {
     /// A link that connects when it is started. `to` is kept, so that its mailbox bounds it.
@@ -278,21 +274,13 @@ impl ConnectError {
     }
 }
 
-/// Writes what is queued; what is there at once leaves in one flush. Ends when the queue's other end is gone.
+/// Writes what is queued, each batch within [`WRITTEN`]. Ends when the queue's other end is gone.
 async fn write(
     mut sink: SplitSink<Socket, Message>,
     mut queue: mpsc::Receiver<Message>,
 ) -> Result<(), String> {
     while let Some(first) = queue.recv().await {
-        let batch = async {
-            let mut next = Some(first);
-            while let Some(message) = next {
-                sink.feed(message).await?;
-                next = queue.try_recv().ok();
-            }
-            sink.flush().await
-        };
-        match timeout(WRITTEN, batch).await {
+        match timeout(WRITTEN, write_batch(&mut sink, first, &mut queue)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(error.to_string()),
             Err(_) => return Err("the service does not read".to_owned()),

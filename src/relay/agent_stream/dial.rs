@@ -6,9 +6,8 @@ use std::{io, sync::Arc, time::Duration};
 
 use rustls::ClientConfig;
 use stream::signature::twilio;
-use tokio::net::TcpStream;
 use tokio_tungstenite::{
-    Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
+    Connector, connect_async_tls_with_config,
     tungstenite::{
         self,
         client::IntoClientRequest,
@@ -20,10 +19,8 @@ use tokio_tungstenite::{
 use crate::{
     config::{Secret, StreamUrl},
     metrics::ConnectFailure,
+    ws_writer::Socket,
 };
-
-/// A connection to a bot.
-pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// Why a bot is not connected.
 #[derive(Debug, thiserror::Error)]

@@ -3,14 +3,15 @@
 //! In: text messages. Out: WebSocket messages; what is there at once leaves in one write. A bot that does not read costs
 //! audio, and nothing else, until the queue has no room for anything.
 
-use futures_util::{SinkExt, stream::SplitSink};
+use futures_util::stream::SplitSink;
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_tungstenite::tungstenite::{
     Message,
     protocol::{CloseFrame, frame::coding::CloseCode},
 };
 
-use super::{dial::Socket, marks::MAX_MARKS};
+use super::marks::MAX_MARKS;
+use crate::ws_writer::{self, Socket};
 
 /// See the module's documentation. What is queued goes with it when it is dropped.
 pub struct Line {
@@ -26,7 +27,7 @@ impl Line {
     /// Writes to this socket, on the thread of the caller.
     pub fn new(sink: SplitSink<Socket, Message>) -> Self {
         let (outbox, queue) = mpsc::channel(AUDIO + CONTROL);
-        Self { outbox, writer: actix::spawn(write(sink, queue)) }
+        Self { outbox, writer: actix::spawn(ws_writer::write(sink, queue)) }
     }
 
     /// Whether there is room for audio.
@@ -61,21 +62,6 @@ impl Line {
 impl Drop for Line {
     fn drop(&mut self) {
         self.writer.abort();
-    }
-}
-
-async fn write(mut sink: SplitSink<Socket, Message>, mut queue: mpsc::Receiver<Message>) {
-    while let Some(first) = queue.recv().await {
-        let mut next = Some(first);
-        while let Some(message) = next {
-            if sink.feed(message).await.is_err() {
-                return;
-            }
-            next = queue.try_recv().ok();
-        }
-        if sink.flush().await.is_err() {
-            return;
-        }
     }
 }
 

@@ -31,13 +31,7 @@ use rustls::ClientConfig;
 use stream::{BotSession, BotStart};
 use tracing::{info, warn};
 
-use self::{
-    cadence::Cadence,
-    dial::{DialError, Socket},
-    line::Line,
-    marks::Marks,
-    rest::Listed,
-};
+use self::{cadence::Cadence, dial::DialError, line::Line, marks::Marks, rest::Listed};
 pub use self::{
     rest::{BotCalls, RestApi},
     supervisor::{AgentStreams, Join},
@@ -53,6 +47,7 @@ use crate::{
     config::{Secret, StreamUrl},
     gateway::DidRouter,
     metrics::{Metrics, OpenStream, StreamEnd},
+    ws_writer::Socket,
 };
 
 /// What all streams of a relay have in common.
